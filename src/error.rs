@@ -1,0 +1,98 @@
+//! The one error type of the crate. A bad image is data (a row's reason); the rest are faults.
+
+/// What went wrong: what was expected, what was found, where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are no image that this crate decodes.
+    #[error("{format}: {reason}")]
+    Decode {
+        /// The format found by its magic bytes, or `unknown format`.
+        format: &'static str,
+        /// The cause, in the decoder's words.
+        reason: String,
+    },
+    /// The header promises more pixels than the limit allows; nothing was allocated.
+    #[error("image of {width} x {height} pixels is over the limit of {limit} pixels (max_pixels)")]
+    ImageTooLarge {
+        /// Width in pixels.
+        width: u64,
+        /// Height in pixels.
+        height: u64,
+        /// The limit in pixels.
+        limit: u64,
+    },
+    /// An option has a value that it cannot take.
+    #[error("{name} must be {expected}, got {found}")]
+    Option {
+        /// The option's name, as the user wrote it.
+        name: &'static str,
+        /// What the option takes.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+    /// The model file does not exist.
+    #[error("model file not found: {path}")]
+    ModelNotFound {
+        /// The path as given.
+        path: String,
+    },
+    /// The model cannot be loaded or run.
+    #[error("model {model}: {reason}")]
+    Model {
+        /// The model's name or path.
+        model: String,
+        /// The cause and what to do.
+        reason: String,
+    },
+    /// The ONNX Runtime library cannot be used.
+    #[error("ONNX Runtime: {reason}")]
+    Runtime {
+        /// The cause and what to do.
+        reason: String,
+    },
+    /// Arrays whose shapes do not fit together.
+    #[error("expected {expected}, got {found}")]
+    Shape {
+        /// The shape that was needed.
+        expected: String,
+        /// The shape that was given.
+        found: String,
+    },
+    /// Too few samples for the statistic.
+    #[error("needs at least {needed} samples, got {found}")]
+    NotEnoughSamples {
+        /// The smallest number that is enough.
+        needed: u64,
+        /// The number given.
+        found: u64,
+    },
+    /// A NaN or an infinity in the data.
+    #[error("row {row} has a value that is not finite in feature {feature}")]
+    NonFinite {
+        /// Zero-based row of the batch.
+        row: usize,
+        /// Zero-based feature.
+        feature: usize,
+    },
+    /// A column of another type than the operation takes.
+    #[error("expected a column of {expected}, got {found}")]
+    Column {
+        /// The Arrow types taken.
+        expected: &'static str,
+        /// The Arrow type found.
+        found: String,
+    },
+    /// Saved state (moments, a fitted PCA) that cannot be read back.
+    #[error("cannot read {what}: {reason}")]
+    Corrupt {
+        /// What was being read.
+        what: &'static str,
+        /// The cause.
+        reason: String,
+    },
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
