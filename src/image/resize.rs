@@ -48,7 +48,14 @@ impl Resizer {
     ///
     /// # Errors
     /// [`crate::Error::Option`] if a side is 0.
-    pub fn fit(&mut self, image: &RgbImage, height: u32, width: u32, mode: ResizeMode, filter: Filter) -> Result<RgbImage> {
+    pub fn fit(
+        &mut self,
+        image: &RgbImage,
+        height: u32,
+        width: u32,
+        mode: ResizeMode,
+        filter: Filter,
+    ) -> Result<RgbImage> {
         let _ = (mode, filter);
         let mut pixels = Vec::with_capacity((height * width * 3) as usize);
         for y in 0..height {

@@ -1,0 +1,16 @@
+"""Image embeddings and PCA from a Rust core: Arrow in, Arrow out; PySpark by `sparkcider.functions` and `.feature`.
+
+Importing this package imports no pyspark, loads no ONNX Runtime and starts no thread: PySpark forks its workers.
+"""
+
+from sparkcider._native import FeatureExtractor, ImageDecodeError, ModelError, PcaError, SparkciderError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FeatureExtractor",
+    "ImageDecodeError",
+    "ModelError",
+    "PcaError",
+    "SparkciderError",
+]

@@ -1,0 +1,33 @@
+//! The crate's errors as Python exceptions, and the one way to leave the GIL.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyFileNotFoundError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::{Error, Result};
+
+create_exception!(sparkcider, SparkciderError, PyException, "Root of the exceptions that sparkcider raises.");
+create_exception!(sparkcider, ImageDecodeError, SparkciderError, "The bytes are no image that sparkcider decodes.");
+create_exception!(sparkcider, ModelError, SparkciderError, "A model cannot be loaded or run.");
+create_exception!(sparkcider, PcaError, SparkciderError, "Data that no PCA can be fitted to or applied to.");
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Decode { .. } | Error::ImageTooLarge { .. } => ImageDecodeError::new_err(message),
+            Error::ModelNotFound { .. } => PyFileNotFoundError::new_err(message),
+            Error::Model { .. } | Error::Runtime { .. } => ModelError::new_err(message),
+            Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::NonFinite { .. } => {
+                PcaError::new_err(message)
+            }
+            Error::Column { .. } => PyTypeError::new_err(message),
+            Error::Option { .. } | Error::Corrupt { .. } => PyValueError::new_err(message),
+        }
+    }
+}
+
+/// Leaves the GIL, runs `work`, maps its error. Every boundary function goes through here.
+pub fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    py.detach(work).map_err(PyErr::from)
+}

@@ -1,0 +1,13 @@
+//! The Python module `sparkcider._native`: the only place that names pyo3. Table of contents only.
+
+mod error;
+mod extractor;
+
+/// sparkcider's Rust core.
+#[pyo3::pymodule(name = "_native")]
+mod native {
+    #[pymodule_export]
+    use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
+    #[pymodule_export]
+    use super::extractor::PyFeatureExtractor;
+}
