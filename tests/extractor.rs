@@ -1,0 +1,193 @@
+//! Bytes to embeddings through public names only, on the tiny models and images of `tests/data`.
+
+mod common;
+
+use common::{bundled_runtime, fixture};
+use sparkcider::embedding::Pooling;
+use sparkcider::extractor::{ExtractorOptions, FeatureExtractor, Features};
+use sparkcider::model::ModelOptions;
+use sparkcider::tensor::{Layout, Normalization};
+use sparkcider::{Error, Result};
+
+const CHANNELS: usize = 4;
+
+fn extractor(model: &str, options: &ExtractorOptions) -> Result<FeatureExtractor> {
+    let path = if model == "pixels" { model.to_owned() } else { fixture(model) };
+    FeatureExtractor::new(&path, &bundled_runtime(), options)
+}
+
+fn raw() -> ExtractorOptions {
+    let model = ModelOptions { normalization: Some(Normalization::Raw), ..ModelOptions::default() };
+    ExtractorOptions { model, ..ExtractorOptions::default() }
+}
+
+/// Binary PPM-like content is no supported format, so the images are BMPs, written here: 54 bytes of header, rows of BGR.
+fn bmp(side: u32, level: impl Fn(u32, u32, u32) -> u8) -> Vec<u8> {
+    let row = (side * 3).next_multiple_of(4);
+    let size = 54 + row * side;
+    let mut bytes = b"BM".to_vec();
+    for word in [size, 0, 54, 40, side, side] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    for y in (0..side).rev() {
+        let mut line: Vec<u8> = (0..side).flat_map(|x| [2, 1, 0].map(|c| level(y, x, c))).collect();
+        line.resize(row as usize, 0);
+        bytes.extend(line);
+    }
+    bytes
+}
+
+fn noise(seed: u32) -> Vec<u8> {
+    bmp(16, |y, x, c| ((y * 48 + x * 3 + c).wrapping_mul(2_654_435_761).wrapping_add(seed * 40_503) >> 24) as u8)
+}
+
+fn extract(extractor: &mut FeatureExtractor, images: &[Option<Vec<u8>>]) -> Features {
+    extractor.extract(images.iter().map(Option::as_deref)).unwrap()
+}
+
+#[test]
+fn pixels_are_the_image_itself_in_rows_of_rgb() {
+    let mut options = ExtractorOptions::default();
+    options.model.input_size = Some((2, 2));
+    let mut pixels = extractor("pixels", &options).unwrap();
+    let image = bmp(2, |y, x, c| (y * 6 + x * 3 + c) as u8 * 20);
+    let features = extract(&mut pixels, &[Some(image)]);
+    let expected: Vec<f32> = (0..12u8).map(|i| f32::from(i * 20) / 255.0).collect();
+    assert_eq!(features, Features { values: expected, errors: vec![None] });
+    assert_eq!(pixels.checksum(), "pixels");
+}
+
+#[test]
+fn pixels_are_20_by_20_by_3_unless_told() {
+    assert_eq!(extractor("pixels", &ExtractorOptions::default()).unwrap().embedding_dim(), 1200);
+}
+
+#[test]
+fn a_bad_row_is_zero_with_a_reason_and_the_rows_around_it_are_right() {
+    let mut network = extractor("tiny_nchw.onnx", &ExtractorOptions::default()).unwrap();
+    let good = extract(&mut network, &[Some(noise(1)), Some(noise(2))]);
+    let mixed =
+        extract(&mut network, &[None, Some(noise(1)), Some(b"no image".to_vec()), Some(noise(2)), Some(Vec::new())]);
+    assert_eq!(mixed.values[CHANNELS..2 * CHANNELS], good.values[..CHANNELS]);
+    assert_eq!(mixed.values[3 * CHANNELS..4 * CHANNELS], good.values[CHANNELS..]);
+    assert_eq!(mixed.values[..CHANNELS], [0.0; CHANNELS]);
+    assert_eq!(mixed.errors[0].as_deref(), Some("null image"));
+    assert!(mixed.errors[2].is_some() && mixed.errors[4].is_some());
+    assert!(mixed.errors[1].is_none() && mixed.errors[3].is_none());
+}
+
+#[test]
+fn no_rows_give_no_features() {
+    let mut network = extractor("tiny_nchw.onnx", &ExtractorOptions::default()).unwrap();
+    assert_eq!(extract(&mut network, &[]), Features { values: vec![], errors: vec![] });
+}
+
+#[test]
+fn an_embedding_does_not_depend_on_its_neighbours() {
+    let mut network = extractor("tiny_nchw.onnx", &ExtractorOptions::default()).unwrap();
+    let images: Vec<_> = (0..19).map(|seed| Some(noise(seed))).collect();
+    let together = extract(&mut network, &images);
+    for (image, expected) in images.iter().zip(together.values.chunks(CHANNELS)) {
+        assert_eq!(extract(&mut network, std::slice::from_ref(image)).values, expected);
+    }
+}
+
+#[test]
+fn a_graph_of_a_fixed_batch_gives_what_the_free_one_gives() {
+    let mut free = extractor("tiny_nchw.onnx", &ExtractorOptions::default()).unwrap();
+    let mut fixed = extractor("fixed_batch.onnx", &ExtractorOptions::default()).unwrap();
+    let images: Vec<_> = (0..3).map(|seed| Some(noise(seed))).collect();
+    assert_eq!(extract(&mut fixed, &images), extract(&mut free, &images));
+}
+
+#[test]
+fn maps_are_pooled_by_mean_or_maximum_or_kept_whole() {
+    let images = [Some(noise(3)), Some(noise(4))];
+    let pooled = |model: &str, pooling| {
+        let mut options = raw();
+        options.pooling = pooling;
+        options.layer = (model == "tiny_nchw.onnx").then(|| "map".to_owned());
+        extract(&mut extractor(model, &options).unwrap(), &images).values
+    };
+    let map = pooled("tiny_nchw.onnx", Some(Pooling::Flatten));
+    assert_eq!(map.len(), 2 * CHANNELS * 16);
+    let mean: Vec<f32> = map.chunks(16).map(|m| m.iter().sum::<f32>() / 16.0).collect();
+    let max: Vec<f32> = map.chunks(16).map(|m| m.iter().copied().fold(f32::MIN, f32::max)).collect();
+    assert_eq!(pooled("tiny_nchw.onnx", None), mean);
+    assert_eq!(pooled("tiny_nchw.onnx", Some(Pooling::Max)), max);
+    // the same network, channels last
+    assert_eq!(pooled("tiny_nhwc.onnx", Some(Pooling::Avg)), mean);
+    assert_eq!(pooled("tiny_nhwc.onnx", Some(Pooling::Max)), max);
+}
+
+#[test]
+fn the_size_of_a_free_graph_must_be_given_and_is_then_used() {
+    let error = extractor("any_size.onnx", &ExtractorOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("input_size must be given as (height, width), got nothing"), "{error}");
+    let mut options = ExtractorOptions::default();
+    options.model.input_size = Some((32, 24));
+    assert_eq!(extractor("any_size.onnx", &options).unwrap().embedding_dim(), CHANNELS);
+}
+
+#[test]
+fn what_cannot_work_fails_when_the_extractor_is_made() {
+    let message = |model: &str, change: &dyn Fn(&mut ExtractorOptions)| {
+        let mut options = raw();
+        change(&mut options);
+        extractor(model, &options).unwrap_err().to_string().replace(&fixture(""), "")
+    };
+    let nothing = |_: &mut ExtractorOptions| {};
+    assert_eq!(message("missing.onnx", &nothing), "model file not found: missing.onnx");
+    assert_eq!(
+        message("two_inputs.onnx", &nothing),
+        "model two_inputs.onnx: expects one image input, found 2: image, other"
+    );
+    assert!(
+        message("text_input.onnx", &nothing)
+            .starts_with("model text_input.onnx: expects an image input of float32, found input 'text' of ")
+    );
+    assert_eq!(
+        message("grey_input.onnx", &nothing),
+        "model grey_input.onnx: expects an image input of 3 channels, found (N, 1, 16, 16)"
+    );
+    assert!(
+        message("make_models.py", &nothing).starts_with("model make_models.py: ONNX Runtime cannot load it as ONNX: ")
+    );
+    assert_eq!(
+        message("tiny_nhwc.onnx", &|o| o.model.normalization = None),
+        "normalization must be tf, caffe, torch, unit, raw or (mean, std), got nothing: tiny_nhwc.onnx does not say how \
+         its pixels are scaled"
+    );
+    assert_eq!(
+        message("tiny_nchw.onnx", &|o| o.model.input_size = Some((16, 8))),
+        "input_size must be (16, 16), the only size that tiny_nchw.onnx takes, got (16, 8)"
+    );
+    assert_eq!(
+        message("tiny_nchw.onnx", &|o| o.model.layout = Some(Layout::Nhwc)),
+        "model tiny_nchw.onnx: expects an image input of 3 channels, found (N, 3, 16, 16)"
+    );
+    assert_eq!(
+        message("tiny_nchw.onnx", &|o| o.layer = Some("top".to_owned())),
+        "layer must be an output of the model (features, map), got 'top'"
+    );
+    assert_eq!(message("tiny_nchw.onnx", &|o| o.intra_threads = 0), "intra_threads must be at least 1, got 0");
+}
+
+#[test]
+fn the_checksum_is_the_sha256_of_the_file() {
+    // sha256sum tests/data/tiny_nchw.onnx
+    let network = extractor("tiny_nchw.onnx", &ExtractorOptions::default()).unwrap();
+    assert_eq!(network.checksum(), "e351ac6e0b5a5d6fdd1dc89da1a07d6a8d5f447c0c6038dca644d1cd3f3842d0");
+}
+
+#[test]
+fn a_library_that_is_none_is_named() {
+    let error = sparkcider::onnxruntime::library(std::path::Path::new("/nowhere"));
+    match (std::env::var_os("SPARKCIDER_ONNXRUNTIME"), error) {
+        (None, Err(Error::Runtime { reason })) => assert!(reason.contains("SPARKCIDER_ONNXRUNTIME"), "{reason}"),
+        (Some(_), Ok(path)) => assert!(path.is_file()),
+        (variable, other) => panic!("{variable:?} gave {other:?}"),
+    }
+}
