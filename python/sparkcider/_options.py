@@ -1,0 +1,29 @@
+"""The options of `FeatureExtractor`, typed once for all that pass them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    __all__ = ["ExtractorOptions", "Unpack"]
+
+
+class ExtractorOptions(TypedDict, total=False):
+    """Keyword arguments of `sparkcider.FeatureExtractor`; see there for meanings and defaults."""
+
+    input_size: int | tuple[int, int] | None
+    resize_mode: str | None
+    crop_ratio: float | None
+    filter: str | None
+    normalization: str | tuple[Sequence[float], Sequence[float]] | None
+    layout: str | None
+    color_order: str | None
+    pooling: str | None
+    layer: str | None
+    intra_threads: int
+    apply_exif: bool
+    max_pixels: int
+    background: tuple[int, int, int] | None
