@@ -25,6 +25,8 @@ pub mod extractor;
 
 pub mod columns;
 
+pub mod samples;
+
 mod parse;
 #[cfg(feature = "python")]
 mod python;

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, final
 
 import pyarrow as pa
@@ -32,7 +33,7 @@ class FeatureExtractor:
         layer: str | None = None,
         intra_threads: int = 1,
         apply_exif: bool = True,
-        max_pixels: int = 178_956_970,
+        max_pixels: int = ...,
         background: tuple[int, int, int] | None = None,
     ) -> FeatureExtractor: ...
     def extract(self, images: _ArrowArray | _ArrowStream) -> tuple[pa.Array[Any], pa.Array[Any]]: ...
@@ -42,3 +43,7 @@ class FeatureExtractor:
     def input_size(self) -> tuple[int, int]: ...
     @property
     def checksum(self) -> str: ...
+
+def _encode_jpeg(pixels: bytes, height: int, width: int, quality: int) -> bytes: ...
+def _onnxruntime() -> tuple[Path, str]: ...
+def _cpu_features() -> list[str]: ...

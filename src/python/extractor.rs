@@ -215,7 +215,7 @@ fn scaling(given: Scaling) -> Result<Normalization> {
 }
 
 /// The folder beside the compiled module that holds the wheel's ONNX Runtime.
-fn bundled_runtime(py: Python<'_>) -> PyResult<PathBuf> {
+pub fn bundled_runtime(py: Python<'_>) -> PyResult<PathBuf> {
     let module: PathBuf = py.import("sparkcider._native")?.filename()?.extract()?;
     Ok(module.with_file_name("onnxruntime"))
 }

@@ -1,13 +1,19 @@
 //! The Python module `sparkcider._native`: the only place that names pyo3. Table of contents only.
 
+mod doctor;
 mod error;
 mod extractor;
+mod samples;
 
 /// sparkcider's Rust core.
 #[pyo3::pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
+    use super::doctor::{cpu_features, onnxruntime};
+    #[pymodule_export]
     use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
     #[pymodule_export]
     use super::extractor::PyFeatureExtractor;
+    #[pymodule_export]
+    use super::samples::encode_jpeg_bytes;
 }

@@ -1,0 +1,46 @@
+//! What `sparkcider doctor` asks the native side.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use crate::onnxruntime::{build_info, library};
+use crate::python::error::detach;
+use crate::python::extractor::bundled_runtime;
+
+/// (path, build line) of the ONNX Runtime that sessions use; loads it.
+#[pyfunction]
+#[pyo3(name = "_onnxruntime")]
+pub fn onnxruntime(py: Python<'_>) -> PyResult<(PathBuf, &'static str)> {
+    let bundled = bundled_runtime(py)?;
+    detach(py, || {
+        let path = library(&bundled)?;
+        let info = build_info(&path)?;
+        Ok((path, info))
+    })
+}
+
+/// The vector extensions of this processor that decide the speed of decoding, networks and products.
+#[pyfunction]
+#[pyo3(name = "_cpu_features")]
+pub fn cpu_features() -> Vec<&'static str> {
+    let found: &[(&str, bool)] = &[
+        #[cfg(target_arch = "x86_64")]
+        ("sse4.1", is_x86_feature_detected!("sse4.1")),
+        #[cfg(target_arch = "x86_64")]
+        ("avx2", is_x86_feature_detected!("avx2")),
+        #[cfg(target_arch = "x86_64")]
+        ("fma", is_x86_feature_detected!("fma")),
+        #[cfg(target_arch = "x86_64")]
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        #[cfg(target_arch = "x86_64")]
+        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+        #[cfg(target_arch = "aarch64")]
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        #[cfg(target_arch = "aarch64")]
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        #[cfg(target_arch = "aarch64")]
+        ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+    ];
+    found.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect()
+}

@@ -1,0 +1,54 @@
+//! The JPEG writer behind the sample images of the demo; the images themselves are painted in Python.
+
+use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+
+use crate::{Error, Result};
+
+/// Encodes RGB pixels as a baseline JPEG with 4:2:0 chroma, as cameras and Pillow write it.
+///
+/// # Shapes
+/// `pixels`: (height, width, 3) u8, row by row.
+///
+/// # Errors
+/// [`Error::Shape`] if `pixels` is not height x width x 3 long; [`Error::Option`] if a side is not in 1..=65,535
+/// (the format's limit) or `quality` not in 1..=100.
+pub fn encode_jpeg(pixels: &[u8], height: usize, width: usize, quality: u8) -> Result<Vec<u8>> {
+    let option = |name, expected: &str, found: String| Error::Option { name, expected: expected.into(), found };
+    let limit = usize::from(u16::MAX);
+    if !(1..=limit).contains(&height) || !(1..=limit).contains(&width) {
+        return Err(option("size", "two sides from 1 to 65,535", format!("{height} x {width}")));
+    }
+    if !(1..=100).contains(&quality) {
+        return Err(option("quality", "from 1 to 100", quality.to_string()));
+    }
+    if pixels.len() != height * width * 3 {
+        return Err(Error::Shape {
+            expected: format!("{} bytes for {height} x {width} RGB pixels", height * width * 3),
+            found: format!("{} bytes", pixels.len()),
+        });
+    }
+    compress(pixels, width, height, PixelFormat::Rgb, quality, Subsampling::S420)
+        .map_err(|error| Error::Shape { expected: "pixels that encode as JPEG".into(), found: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_colour_survives_the_way_through_jpeg() {
+        let pixels = [200, 100, 50].repeat(24 * 40);
+        let jpeg = encode_jpeg(&pixels, 24, 40, 95).unwrap();
+        let image = libjpeg_turbo_rs::decompress(&jpeg).unwrap();
+        assert_eq!((image.height, image.width), (24, 40));
+        let farthest = image.data.iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(farthest <= Some(2), "{farthest:?}"); // one level of rounding in each of two colour conversions
+    }
+
+    #[test]
+    fn wrong_lengths_and_qualities_are_errors() {
+        assert!(matches!(encode_jpeg(&[0; 11], 2, 2, 90), Err(Error::Shape { .. })));
+        assert!(matches!(encode_jpeg(&[], 0, 2, 90), Err(Error::Option { name: "size", .. })));
+        assert!(matches!(encode_jpeg(&[0; 12], 2, 2, 0), Err(Error::Option { name: "quality", .. })));
+    }
+}
