@@ -1,17 +1,17 @@
 //! Input tensors to embeddings: any ONNX network with one image input.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::{fmt, fs, iter};
 
 use ort::environment::Environment;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::model::{InputSpec, ModelFile, shape_text};
 use crate::tensor::Layout;
-use crate::{Error, Result, onnxruntime};
+use crate::{Error, Result, graph, onnxruntime};
 
 /// Input bytes per run that keep the first layers' data in a core's second-level cache (1-2 MiB on the server CPUs of
 /// all three clouds): 1 image of 224 x 224, 8 of 100 x 100.
@@ -77,11 +77,11 @@ impl fmt::Debug for Embedder {
 impl Embedder {
     /// Loads the network: sequential, `intra_threads` threads inside an operator, none of them spinning.
     ///
-    /// `layer` chooses the output by name (default: the first); `pooling` applies to 4-D outputs.
+    /// `layer` chooses an output, or any tensor inside the graph, by name (default: the first output); `pooling` applies to 4-D outputs.
     ///
     /// # Errors
     /// [`Error::Runtime`] without ONNX Runtime; [`Error::Model`] if the file is no ONNX, or its inputs or outputs do not
-    /// fit; [`Error::Option`] if there is no output of that name.
+    /// fit; [`Error::Option`] if there is no tensor of that name.
     pub fn load(
         file: &ModelFile,
         library: &Path,
@@ -93,12 +93,19 @@ impl Embedder {
         let model = file.path.display().to_string();
         let fault = |reason: String| Error::Model { model: model.clone(), reason };
         let environment = onnxruntime::environment(library)?;
-        let session = open(&environment, &file.path, intra_threads)
-            .map_err(|cause| fault(format!("ONNX Runtime cannot load it as ONNX: {cause}")))?;
+        let no_onnx = |cause| fault(format!("ONNX Runtime cannot load it as ONNX: {cause}"));
+        let session = build(&environment, intra_threads, |builder| builder.commit_from_file(&file.path));
+        let mut session = session.map_err(no_onnx)?;
         let input = image_input(&session, layout).map_err(fault)?;
+        let layer = layer.map(str::to_owned).or_else(|| metadata(&session, "output_name"));
+        let outputs: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
+        let output = layer.unwrap_or_else(|| outputs.first().copied().unwrap_or_default().to_owned());
+        if !outputs.contains(&output.as_str()) {
+            let onnx = with_layer(file, &output, &outputs)?;
+            session =
+                build(&environment, intra_threads, |builder| builder.commit_from_memory(&onnx)).map_err(no_onnx)?;
+        }
         let metadata = |key: &str| metadata(&session, key);
-        let layer = layer.map(str::to_owned).or_else(|| metadata("output_name"));
-        let output = output_name(session.outputs(), layer.as_deref())?;
         let pooling = match (pooling, metadata("pooling")) {
             (Some(pooling), _) => pooling,
             (None, Some(text)) => text.parse()?,
@@ -154,9 +161,13 @@ impl Embedder {
     }
 }
 
-fn open(environment: &Environment, path: &Path, intra_threads: usize) -> std::result::Result<Session, String> {
+fn build(
+    environment: &Environment,
+    intra_threads: usize,
+    commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<Session>,
+) -> std::result::Result<Session, String> {
     let text = |error: ort::Error<_>| first_line(&error.to_string());
-    Session::builder(environment)
+    let mut builder = Session::builder(environment)
         .map_err(|error| first_line(&error.to_string()))?
         .with_optimization_level(GraphOptimizationLevel::Level3)
         .map_err(text)?
@@ -166,9 +177,22 @@ fn open(environment: &Environment, path: &Path, intra_threads: usize) -> std::re
         .map_err(text)?
         // a spinning thread takes the core from the next Spark task
         .with_intra_op_spinning(false)
-        .map_err(text)?
-        .commit_from_file(path)
-        .map_err(|error| first_line(&error.to_string()))
+        .map_err(text)?;
+    commit(&mut builder).map_err(|error| first_line(&error.to_string()))
+}
+
+/// The model with one of its inner tensors, `layer`, as one more output.
+fn with_layer(file: &ModelFile, layer: &str, outputs: &[&str]) -> Result<Vec<u8>> {
+    let onnx = fs::read(&file.path)
+        .map_err(|error| Error::Model { model: file.path.display().to_string(), reason: error.to_string() })?;
+    if graph::tensors(&onnx)?.iter().any(|tensor| tensor.name == layer) {
+        return Ok(graph::with_outputs(onnx, iter::once(layer)));
+    }
+    Err(Error::Option {
+        name: "layer",
+        expected: format!("a tensor of the model's graph, such as its outputs ({})", outputs.join(", ")),
+        found: format!("'{layer}'"),
+    })
 }
 
 fn first_line(text: &str) -> String {
@@ -191,19 +215,6 @@ fn image_input(session: &Session, layout: Option<Layout>) -> std::result::Result
     match input.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => InputSpec::from_dims(shape, layout),
         other => Err(format!("expects an image input of float32, found input '{}' of {other}", input.name())),
-    }
-}
-
-fn output_name(outputs: &[Outlet], layer: Option<&str>) -> Result<String> {
-    let names: Vec<&str> = outputs.iter().map(Outlet::name).collect();
-    match layer {
-        None => Ok(names.first().copied().unwrap_or_default().to_owned()),
-        Some(layer) if names.contains(&layer) => Ok(layer.to_owned()),
-        Some(layer) => Err(Error::Option {
-            name: "layer",
-            expected: format!("an output of the model ({})", names.join(", ")),
-            found: format!("'{layer}'"),
-        }),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod image;
 pub mod tensor;
 
 pub mod embedding;
+pub mod graph;
 pub mod model;
 pub mod onnxruntime;
 

@@ -5,6 +5,7 @@ mod common;
 use common::{bundled_runtime, fixture};
 use sparkcider::embedding::Pooling;
 use sparkcider::extractor::{ExtractorOptions, FeatureExtractor, Features};
+use sparkcider::graph::tensors;
 use sparkcider::model::ModelOptions;
 use sparkcider::tensor::{Layout, Normalization};
 use sparkcider::{Error, Result};
@@ -170,9 +171,27 @@ fn what_cannot_work_fails_when_the_extractor_is_made() {
     );
     assert_eq!(
         message("tiny_nchw.onnx", &|o| o.layer = Some("top".to_owned())),
-        "layer must be an output of the model (features, map), got 'top'"
+        "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'"
     );
     assert_eq!(message("tiny_nchw.onnx", &|o| o.intra_threads = 0), "intra_threads must be at least 1, got 0");
+}
+
+#[test]
+fn a_layer_inside_the_graph_is_as_good_as_an_output() {
+    let layer = |model: &str, name: &str| {
+        let mut options = raw();
+        options.layer = Some(name.to_owned());
+        options.model.input_size = Some((16, 16));
+        extract(&mut extractor(model, &options).unwrap(), &[Some(noise(5))]).values
+    };
+    // `map` is an output of the one file and hidden in the other
+    assert_eq!(layer("any_size.onnx", "map"), layer("tiny_nchw.onnx", "map"));
+    let names: Vec<String> = tensors(&std::fs::read(fixture("tiny_nhwc.onnx")).unwrap())
+        .unwrap()
+        .into_iter()
+        .map(|tensor| format!("{} {}", tensor.operator, tensor.name))
+        .collect();
+    assert_eq!(names, ["Transpose image", "Conv map", "Transpose map_nhwc"]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ enum Scaling {
 ///     layout: `NCHW` or `NHWC`. Default: what the graph says.
 ///     color_order: `RGB` or `BGR`. Default: the normalization's own.
 ///     pooling: `avg` (default), `max` or `flatten`, for a model whose output is a feature map.
-///     layer: Name of the output to take. Default: the first.
+///     layer: Name of the output, or of any tensor inside the graph, to take. Default: the first output.
 ///     intra_threads: Threads inside one operator. Default 1, as a Spark task is one core.
 ///     apply_exif: Turn images upright as their EXIF orientation says. Default True.
 ///     max_pixels: Refuse images over this many pixels by their header. Default 178,956,970, Pillow's error limit.

@@ -139,7 +139,7 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
         ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max or flatten, got 'sum'"),
         ("pixels", {"layout": "HWC"}, ValueError, "layout must be NCHW or NHWC, got 'HWC'"),
         ("pixels", {"color_order": "GBR"}, ValueError, "color_order must be RGB or BGR, got 'GBR'"),
-        (TINY, {"layer": "top"}, ValueError, "layer must be an output of the model (features, map), got 'top'"),
+        (TINY, {"layer": "top"}, ValueError, "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'"),
         (TINY, {"intra_threads": 0}, ValueError, "intra_threads must be at least 1, got 0"),
         (str(DATA / "make_models.py"), {}, sparkcider.ModelError, "ONNX Runtime cannot load it as ONNX"),
         (str(DATA / "text_input.onnx"), {}, sparkcider.ModelError, "expects an image input of float32, found input 'text'"),
