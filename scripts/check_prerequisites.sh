@@ -1,0 +1,44 @@
+#!/bin/sh
+# Names each missing prerequisite in one line, with the command that installs it. PYTHON names the interpreter.
+# Shell built-ins only, so that it speaks even where PATH holds nothing.
+set -u
+python=${PYTHON:-python3}
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+missing=0
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+if have apt-get; then install='sudo apt-get install -y'; packages='python3 python3-venv build-essential openjdk-17-jre-headless'
+elif have dnf; then install='sudo dnf install -y'; packages='python3.11 python3.11 gcc java-17-openjdk-headless'
+elif have brew; then install='brew install'; packages='python python gcc openjdk@17'
+else install='install with your package manager:'; packages='python3 python3-venv gcc openjdk-17'
+fi
+# shellcheck disable=SC2086 # four words
+set -- $packages
+
+need() { # what, the command that installs it
+    printf 'missing: %s. Install it: %s\n' "$1" "$2" >&2
+    missing=1
+}
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then
+    need "Python >= 3.9 ($python; PYTHON=... names another)" "$install $1"
+elif ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+    need "Python's venv module" "$install $2"
+fi
+
+have cc || need 'a C compiler (cc), which links the Rust code' "$install $3"
+
+rust_minor=$(rustc --version 2>/dev/null) && rust_minor=${rust_minor#rustc 1.} && rust_minor=${rust_minor%%.*}
+if ! have cargo || ! have rustc; then
+    need 'Rust >= 1.92 (cargo and rustc)' "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+elif [ "${rust_minor:-0}" -lt 92 ]; then
+    need "Rust >= 1.92 (found 1.$rust_minor)" 'rustup update stable'
+fi
+
+java_line=$("$java" -version 2>&1) && java_line=${java_line#*\"} && java_major=${java_line%%[!0-9]*}
+if [ "${java_major:-0}" -lt 17 ]; then
+    need 'Java >= 17' "$install $4"
+fi
+
+exit "$missing"
