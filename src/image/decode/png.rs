@@ -1,0 +1,71 @@
+//! PNG; of an APNG the default image.
+
+use std::fmt::Display;
+use std::io::Cursor;
+
+use png::{ColorType, Decoder, Info, Limits, Transformations};
+
+use super::format::Format;
+use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use crate::image::RgbImage;
+use crate::{Error, Result};
+
+/// Bytes that chunks other than pixels may take: the codec's own default.
+const METADATA_LIMIT: usize = 64 << 20;
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+    let mut decoder = Decoder::new(Cursor::new(bytes));
+    let (height, width) = decoder.read_header_info().map(|info| (info.height, info.width)).map_err(fault)?;
+    check_size(Format::Png, height.into(), width.into(), options)?;
+    // A row of 64-bit pixels may be wider than the default limit; no picture passes it otherwise.
+    decoder.set_limits(Limits { bytes: METADATA_LIMIT.max(width as usize * 16) });
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16); // STRIP_16 is >> 8
+    let mut reader = decoder.read_info().map_err(fault)?;
+    let size = reader.output_buffer_size().ok_or("the image does not fit into memory").map_err(fault)?;
+    let mut samples = vec![0; size];
+    let output = reader.next_frame(&mut samples).map_err(fault)?;
+    let pixels = match output.color_type {
+        ColorType::Rgb => samples,
+        ColorType::Rgba => colour::from_rgba(&samples, options.background),
+        ColorType::GrayscaleAlpha => colour::from_grey_alpha(&samples, options.background),
+        ColorType::Grayscale => colour::from_grey(&samples),
+        ColorType::Indexed => return Err(fault("the palette is missing")),
+    };
+    if options.apply_exif && reader.info().exif_metadata.is_none() {
+        // eXIf may follow the pixels, which are whole: what is broken behind them does not matter.
+        let _ = reader.finish();
+    }
+    Ok((RgbImage::new(height, width, pixels)?, orientation(reader.info())))
+}
+
+/// From eXIf, from the hexadecimal text that ImageMagick writes, or from XMP, as Pillow looks for it.
+fn orientation(info: &Info) -> Orientation {
+    let raw = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == "Raw profile type exif");
+    let raw = raw.and_then(|chunk| chunk.get_text().ok()).and_then(|text| raw_profile(&text));
+    let xmp = info.utf8_text.iter().find(|chunk| chunk.keyword == "XML:com.adobe.xmp");
+    let xmp = xmp.and_then(|chunk| chunk.get_text().ok());
+    Orientation::of(info.exif_metadata.as_deref().or(raw.as_deref()), xmp.as_deref().map(str::as_bytes))
+}
+
+/// The bytes behind the three heading lines of a raw profile.
+fn raw_profile(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.split('\n').skip(3).flat_map(str::bytes).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn fault(reason: impl Display) -> Error {
+    Format::Png.fault(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_profile_is_hexadecimal_after_three_lines() {
+        assert_eq!(raw_profile("\nexif\n 3\n4949\n2a\n").as_deref(), Some(&b"II*"[..]));
+        assert_eq!(raw_profile("\nexif\n 3\n49zz").as_deref(), None);
+    }
+}

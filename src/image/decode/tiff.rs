@@ -1,0 +1,170 @@
+//! TIFF and BigTIFF: the first page.
+
+use std::fmt::Display;
+use std::io::Cursor;
+
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
+
+use super::format::Format;
+use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use crate::image::RgbImage;
+use crate::{Error, Result};
+
+type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
+
+/// The tag of XMP data, of Adobe's XMP specification part 3.
+const XMP: u16 = 700;
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+    let mut reader = Reader::new(Cursor::new(bytes)).map_err(fault)?;
+    let (width, height) = reader.dimensions().map_err(fault)?;
+    check_size(Format::Tiff, height.into(), width.into(), options)?;
+    let orientation = orientation(&mut reader);
+    let photometric = number(&mut reader, Tag::PhotometricInterpretation)?;
+    let palette =
+        if photometric == Some(Photometric::RGBPalette.to_u16()) { palette(&mut reader)? } else { Vec::new() };
+    let pixels = if palette.is_empty() {
+        Samples::read(reader, bytes.len())?.into_rgb(photometric, options)?
+    } else {
+        let indices = as_grey(bytes, &mut reader)?;
+        let samples = Samples::read(Reader::new(Cursor::new(&indices)).map_err(fault)?, bytes.len())?;
+        colour::flat(
+            samples
+                .values
+                .iter()
+                .step_by(samples.per_pixel)
+                .map(|&index| palette.get(usize::from(index)).copied().unwrap_or_default()),
+        )
+    };
+    Ok((RgbImage::new(height, width, pixels)?, orientation))
+}
+
+/// Tag 0x0112, else XMP.
+fn orientation(reader: &mut Reader) -> Orientation {
+    if let Ok(Some(number)) = reader.find_tag_unsigned(Tag::Orientation) {
+        return Orientation::from_number(number);
+    }
+    let xmp = reader.find_tag(Tag::Unknown(XMP)).ok().flatten();
+    Orientation::of(None, xmp.and_then(|value| value.into_u8_vec().ok()).as_deref())
+}
+
+/// The first number of a tag.
+fn number(reader: &mut Reader, tag: Tag) -> Result<Option<u16>> {
+    let numbers = reader.find_tag_unsigned_vec(tag).map_err(fault)?;
+    Ok(numbers.and_then(|numbers| numbers.first().copied()))
+}
+
+/// The colour map: all reds, all greens, all blues, of 16 bits each.
+fn palette(reader: &mut Reader) -> Result<Vec<[u8; 3]>> {
+    let map = reader.get_tag_u16_vec(Tag::ColorMap).map_err(fault)?;
+    let colours = map.len() / 3;
+    let high = |at: usize| map[at].to_be_bytes()[0];
+    Ok((0..colours).map(|index| [high(index), high(colours + index), high(2 * colours + index)]).collect())
+}
+
+/// The file with its palette image declared grey: the codec reads the very same samples, but knows no palettes.
+fn as_grey(bytes: &[u8], reader: &mut Reader) -> Result<Vec<u8>> {
+    let lost = || fault("the directory cannot be read");
+    let big = bytes.get(2..4).is_some_and(|version| version.contains(&43));
+    let (count, entry_size, value) = if big { (8, 20, 12) } else { (2, 12, 8) };
+    let start = reader.ifd_pointer().and_then(|pointer| usize::try_from(pointer.0).ok()).ok_or_else(lost)?;
+    let mut bytes = bytes.to_vec();
+    let entries = bytes.get_mut(start + count..).ok_or_else(lost)?.chunks_exact_mut(entry_size);
+    let tag = Tag::PhotometricInterpretation.to_u16();
+    let mut tagged =
+        entries.into_iter().filter(|entry| entry[..2] == tag.to_le_bytes() || entry[..2] == tag.to_be_bytes());
+    let entry = tagged.next().ok_or_else(lost)?;
+    entry[value..].iter_mut().filter(|byte| **byte == 3).for_each(|byte| *byte = 1);
+    Ok(bytes)
+}
+
+/// The samples of a page, interleaved, of 8 bits; fewer bits are not scaled.
+struct Samples {
+    values: Vec<u8>,
+    per_pixel: usize,
+    bits: u8,
+}
+
+impl Samples {
+    fn read(mut reader: Reader, file_size: usize) -> Result<Self> {
+        let (width, height) = reader.dimensions().map_err(fault)?;
+        let colour = reader.colortype().map_err(fault)?;
+        let (per_pixel, bits) = (usize::from(colour.num_samples()), colour.bit_depth());
+        let pixels = height as usize * width as usize;
+        let mut limits = Limits::default();
+        limits.decoding_buffer_size = pixels.saturating_mul(5 * 8); // CMYKA of f64
+        limits.intermediate_buffer_size = file_size;
+        reader = reader.with_limits(limits);
+        let mut read = DecodingResult::U8(Vec::new());
+        let planes = reader.read_image_to_buffer(&mut read).map_err(fault)?.planes;
+        let mut values = to_bytes(read);
+        if bits < 8 {
+            let row = width as usize * per_pixel / planes;
+            values = values
+                .chunks_exact((row * usize::from(bits)).div_ceil(8))
+                .flat_map(|bytes| unpack(bytes, bits).take(row))
+                .collect();
+        }
+        if planes > 1 {
+            values = (0..pixels)
+                .flat_map(|pixel| (0..planes).map(move |plane| plane * pixels + pixel))
+                .map(|at| values[at])
+                .collect();
+        }
+        if values.len() < pixels * per_pixel {
+            Err(fault("unexpected end of data"))
+        } else {
+            Ok(Self { values, per_pixel, bits })
+        }
+    }
+
+    fn into_rgb(self, photometric: Option<u16>, options: &DecodeOptions) -> Result<Vec<u8>> {
+        let Self { values, per_pixel, bits } = self;
+        let max = u8::MAX >> 8_u8.saturating_sub(bits);
+        let first = |n: usize| values.chunks_exact(per_pixel).map(move |pixel| &pixel[..n]);
+        let photometric = photometric.and_then(Photometric::from_u16);
+        match (photometric, per_pixel) {
+            (Some(Photometric::WhiteIsZero | Photometric::BlackIsZero), 1..) => {
+                Ok(colour::flat(first(1).map(|grey| [grey[0] * (255 / max); 3])))
+            }
+            (Some(Photometric::RGB), 3) => Ok(values),
+            (Some(Photometric::RGB), 4) => Ok(colour::from_rgba(&values, options.background)),
+            (Some(Photometric::CMYK), 4) => Ok(colour::from_cmyk(&values)),
+            (Some(Photometric::YCbCr), 3) => Ok(colour::from_ycbcr(&values)),
+            _ => Err(fault(format_args!(
+                "{per_pixel} samples per pixel of photometric interpretation {photometric:?} are not supported"
+            ))),
+        }
+    }
+}
+
+/// The 1-, 2- or 4-bit values of a row, the high bits first.
+fn unpack(row: &[u8], bits: u8) -> impl Iterator<Item = u8> + '_ {
+    let mask = u8::MAX >> (8 - bits);
+    row.iter().flat_map(move |byte| (0..8 / bits).map(move |at| byte >> (8 - bits * (at + 1)) & mask))
+}
+
+/// 16 bits by `>> 8`; wider numbers are cut to 0..=255, as Pillow's modes I and F are.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // cut to 0..=255 first
+fn to_bytes(samples: DecodingResult) -> Vec<u8> {
+    match samples {
+        DecodingResult::U8(values) => values,
+        DecodingResult::I8(values) => values.into_iter().map(i8::cast_unsigned).collect(),
+        DecodingResult::U16(values) => values.into_iter().map(|value| value.to_be_bytes()[0]).collect(),
+        DecodingResult::I16(values) => values.into_iter().map(|value| value.clamp(0, 255) as u8).collect(),
+        DecodingResult::U32(values) => {
+            values.into_iter().map(|value| value.cast_signed().clamp(0, 255) as u8).collect()
+        }
+        DecodingResult::I32(values) => values.into_iter().map(|value| value.clamp(0, 255) as u8).collect(),
+        DecodingResult::U64(values) => values.into_iter().map(|value| value.min(255) as u8).collect(),
+        DecodingResult::I64(values) => values.into_iter().map(|value| value.clamp(0, 255) as u8).collect(),
+        DecodingResult::F16(values) => values.into_iter().map(|value| value.to_f32() as u8).collect(),
+        DecodingResult::F32(values) => values.into_iter().map(|value| value as u8).collect(),
+        DecodingResult::F64(values) => values.into_iter().map(|value| value as u8).collect(),
+    }
+}
+
+fn fault(reason: impl Display) -> Error {
+    Format::Tiff.fault(reason)
+}
