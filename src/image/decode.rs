@@ -3,7 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | the format by its first bytes | `decode/format.rs` |
-//! | header, pixel limit, pixels | `decode/{jpeg,png,gif,bmp,tiff,webp}.rs` |
+//! | header, pixel limit, pixels | `decode/{jpeg,png,gif,bmp,tiff,tiff_jpeg,webp}.rs` |
 //! | grey, palette, CMYK, alpha to RGB | `decode/colour.rs` |
 //! | upright by EXIF or XMP | `decode/orientation.rs` |
 //!
@@ -17,6 +17,7 @@ mod jpeg;
 mod orientation;
 mod png;
 mod tiff;
+mod tiff_jpeg;
 mod webp;
 
 use std::panic::catch_unwind;

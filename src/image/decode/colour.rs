@@ -40,6 +40,15 @@ pub(super) fn from_rgba(samples: &[u8], background: Option<[u8; 3]>) -> Vec<u8> 
     flat(pixels(samples).map(|[r, g, b, alpha]| without_alpha([r, g, b], alpha, background)))
 }
 
+/// (.., 4) colours that were multiplied by their alpha to plain ones, rounded down, as Pillow unpacks `RGBa`.
+#[allow(clippy::cast_possible_truncation)] // at most 255
+pub(super) fn divide_by_alpha(samples: &mut [u8]) {
+    for [colour @ .., alpha] in samples.as_chunks_mut::<4>().0 {
+        let plain = |value: u8| (u32::from(value) * 255).checked_div(u32::from(*alpha)).unwrap_or(0).min(255) as u8;
+        *colour = colour.map(plain);
+    }
+}
+
 /// (.., 4) CMYK to RGB by Pillow's `cmyk2rgb`; 255 is full ink.
 pub(super) fn from_cmyk(samples: &[u8]) -> Vec<u8> {
     let light = |ink: u8, white: u8| white - multiply(ink, white);

@@ -4,14 +4,15 @@ use std::fmt::Display;
 use std::io::Cursor;
 
 use tiff::decoder::{Decoder, DecodingResult, Limits};
-use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
+use tiff::tags::{CompressionMethod, PhotometricInterpretation as Photometric, Tag};
 
 use super::format::Format;
+use super::tiff_jpeg::JpegPage;
 use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 
-type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
+pub(super) type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
 
 /// The tag of XMP data, of Adobe's XMP specification part 3.
 const XMP: u16 = 700;
@@ -22,20 +23,17 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     check_size(Format::Tiff, height.into(), width.into(), options)?;
     let orientation = orientation(&mut reader);
     let photometric = number(&mut reader, Tag::PhotometricInterpretation)?;
-    let palette =
-        if photometric == Some(Photometric::RGBPalette.to_u16()) { palette(&mut reader)? } else { Vec::new() };
-    let pixels = if palette.is_empty() {
-        Samples::read(reader, bytes.len())?.into_rgb(photometric, options)?
+    let pixels = if photometric == Some(Photometric::RGBPalette.to_u16()) {
+        let palette = palette(&mut reader)?;
+        let as_grey = as_grey(bytes, &mut reader)?;
+        let samples = Samples::read(Reader::new(Cursor::new(&as_grey)).map_err(fault)?, bytes.len())?;
+        let indices: Vec<u8> = samples.values.into_iter().step_by(samples.per_pixel).collect();
+        colour::from_palette(&indices, &palette)
+    } else if let Some(page) = JpegPage::of(&mut reader, photometric)? {
+        page.read(&mut reader, bytes)?
     } else {
-        let indices = as_grey(bytes, &mut reader)?;
-        let samples = Samples::read(Reader::new(Cursor::new(&indices)).map_err(fault)?, bytes.len())?;
-        colour::flat(
-            samples
-                .values
-                .iter()
-                .step_by(samples.per_pixel)
-                .map(|&index| palette.get(usize::from(index)).copied().unwrap_or_default()),
-        )
+        let extra = number(&mut reader, Tag::ExtraSamples)?;
+        Samples::read(reader, bytes.len())?.into_rgb(photometric, extra, options)?
     };
     Ok((RgbImage::new(height, width, pixels)?, orientation))
 }
@@ -50,7 +48,7 @@ fn orientation(reader: &mut Reader) -> Orientation {
 }
 
 /// The first number of a tag.
-fn number(reader: &mut Reader, tag: Tag) -> Result<Option<u16>> {
+pub(super) fn number(reader: &mut Reader, tag: Tag) -> Result<Option<u16>> {
     let numbers = reader.find_tag_unsigned_vec(tag).map_err(fault)?;
     Ok(numbers.and_then(|numbers| numbers.first().copied()))
 }
@@ -99,6 +97,12 @@ impl Samples {
         let mut read = DecodingResult::U8(Vec::new());
         let planes = reader.read_image_to_buffer(&mut read).map_err(fault)?.planes;
         let mut values = to_bytes(read);
+        if number(&mut reader, Tag::FillOrder)? == Some(2) {
+            if bits > 8 || number(&mut reader, Tag::Compression)? != Some(CompressionMethod::None.to_u16()) {
+                return Err(fault("compressed or 16-bit samples of FillOrder 2 are not supported"));
+            }
+            values.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+        }
         if bits < 8 {
             let row = width as usize * per_pixel / planes;
             values = values
@@ -119,20 +123,29 @@ impl Samples {
         }
     }
 
-    fn into_rgb(self, photometric: Option<u16>, options: &DecodeOptions) -> Result<Vec<u8>> {
-        let Self { values, per_pixel, bits } = self;
-        let max = u8::MAX >> 8_u8.saturating_sub(bits);
-        let first = |n: usize| values.chunks_exact(per_pixel).map(move |pixel| &pixel[..n]);
-        let photometric = photometric.and_then(Photometric::from_u16);
-        match (photometric, per_pixel) {
-            (Some(Photometric::WhiteIsZero | Photometric::BlackIsZero), 1..) => {
-                Ok(colour::flat(first(1).map(|grey| [grey[0] * (255 / max); 3])))
+    /// `extra` is the first of `ExtraSamples`: 0 unspecified, 1 associated alpha, 2 alpha; RGB with none has alpha too.
+    fn into_rgb(self, photometric: Option<u16>, extra: Option<u16>, options: &DecodeOptions) -> Result<Vec<u8>> {
+        let Self { mut values, per_pixel, bits } = self;
+        let scale = if bits < 8 { 255 / (u8::MAX >> (8 - bits)) } else { 1 };
+        let background = options.background.filter(|_| extra != Some(0));
+        match (photometric.and_then(Photometric::from_u16), per_pixel) {
+            (Some(Photometric::WhiteIsZero | Photometric::BlackIsZero), 2) if bits == 8 => {
+                Ok(colour::from_grey_alpha(&values, background))
+            }
+            (Some(Photometric::WhiteIsZero | Photometric::BlackIsZero), 1) => {
+                values.iter_mut().for_each(|grey| *grey *= scale);
+                Ok(colour::from_grey(&values))
             }
             (Some(Photometric::RGB), 3) => Ok(values),
-            (Some(Photometric::RGB), 4) => Ok(colour::from_rgba(&values, options.background)),
+            (Some(Photometric::RGB), 4) => {
+                if extra == Some(1) {
+                    colour::divide_by_alpha(&mut values);
+                }
+                Ok(colour::from_rgba(&values, background))
+            }
             (Some(Photometric::CMYK), 4) => Ok(colour::from_cmyk(&values)),
             (Some(Photometric::YCbCr), 3) => Ok(colour::from_ycbcr(&values)),
-            _ => Err(fault(format_args!(
+            (photometric, _) => Err(fault(format_args!(
                 "{per_pixel} samples per pixel of photometric interpretation {photometric:?} are not supported"
             ))),
         }
@@ -165,6 +178,6 @@ fn to_bytes(samples: DecodingResult) -> Vec<u8> {
     }
 }
 
-fn fault(reason: impl Display) -> Error {
+pub(super) fn fault(reason: impl Display) -> Error {
     Format::Tiff.fault(reason)
 }

@@ -1,6 +1,7 @@
 """What Pillow 12.1 makes of the project's fixtures and of the test data, one line per file.
 
-    python make_pillow_table.py FOLDER... > TABLE.tsv
+    python make_pillow_table.py FOLDER... > odd_images_pillow.tsv
+    python make_pillow_table.py --together FOLDER    # one sha256 of the pixels of all images below, by path
 
 The reference of `tests/decode.rs`: `ImageOps.exif_transpose(Image.open(f)).convert("RGB")`, except that single-channel
 16-bit modes are scaled by `>> 8`, where Pillow would saturate at 255. Columns: file, height, width, sha256 of the
@@ -41,6 +42,15 @@ def table_line(path: Path) -> str:
     return f"{path.name}\t{height}\t{width}\t{hashlib.sha256(pixels.tobytes()).hexdigest()}"
 
 
+def together(folder: str) -> str:
+    """The number of images below `folder` and the sha256 of all their pixels, in the order of their paths."""
+    digest = hashlib.sha256()
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    for path in files:
+        digest.update(rgb_pixels(path).tobytes())
+    return f"{len(files)}\t{digest.hexdigest()}"
+
+
 def main(folders: list) -> None:
     """Prints the table of all image files in `folders`, by name."""
     files = (path for folder in folders for path in Path(folder).iterdir())
@@ -50,4 +60,7 @@ def main(folders: list) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1] == "--together":
+        print(together(sys.argv[2]))
+    else:
+        main(sys.argv[1:])

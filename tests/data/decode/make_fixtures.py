@@ -1,0 +1,135 @@
+"""Writes one small image file per format, mode and orientation, with Pillow 12.1.
+
+    python make_fixtures.py          # rewrites the files beside it and fixtures.tsv, background.tsv
+
+The expected pixels are in fixtures.tsv (see make_pillow_table.py) and, laid over `BACKGROUND`, in background.tsv.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy
+from make_pillow_table import table_line
+from PIL import Image, ImageOps, PngImagePlugin
+
+FOLDER = Path(__file__).parent
+BACKGROUND = (200, 100, 50)
+HEIGHT, WIDTH = 13, 17
+ORIENTATION = 0x0112
+
+
+def photo() -> Image.Image:
+    """An RGB image without symmetry: gradients, and noise from a fixed seed."""
+    rows, columns = numpy.mgrid[0:HEIGHT, 0:WIDTH]
+    noise = numpy.random.default_rng(7).integers(0, 40, (HEIGHT, WIDTH))
+    channels = [rows * 16, columns * 14, (rows + columns) * 6]
+    return Image.fromarray(numpy.stack([channel + noise for channel in channels], -1).clip(0, 255).astype("uint8"))
+
+
+def alpha() -> Image.Image:
+    """An L image from transparent to opaque."""
+    return Image.fromarray(numpy.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype("uint8"))
+
+
+def modes() -> dict:
+    """The image in every mode that a file can hold."""
+    rgb = photo()
+    rgba = rgb.copy()
+    rgba.putalpha(alpha())
+    grey16 = Image.fromarray((numpy.arange(HEIGHT * WIDTH, dtype="uint16") * 296).reshape(HEIGHT, WIDTH))
+    grey = rgb.convert("L")
+    la = Image.merge("LA", (grey, alpha()))
+    palette = rgb.quantize(16)
+    return {"1": rgb.convert("1"), "L": grey, "LA": la, "P": palette, "RGB": rgb, "RGBA": rgba, "CMYK": rgb.convert("CMYK"), "I16": grey16,
+            "F": Image.fromarray(numpy.asarray(grey, "float32") * 1.5 - 40), "I": Image.fromarray(numpy.asarray(grey, "int32") * 2 - 100)}  # fmt: skip
+
+
+def save(name: str, image: Image.Image, **options) -> None:
+    """Writes one fixture."""
+    image.save(FOLDER / name, **options)
+
+
+def write_modes() -> None:
+    """Every mode in every format that takes it."""
+    images = modes()
+    for mode in ("L", "RGB", "CMYK"):
+        save(f"{mode}.jpg", images[mode], quality=80)
+        save(f"{mode}_progressive.jpg", images[mode], quality=80, progressive=True)
+    for subsampling in (0, 1, 2):
+        save(f"subsampling{subsampling}.jpg", images["RGB"], quality=80, subsampling=subsampling)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I16"):
+        save(f"{mode}.png", images[mode])
+    save("P_one_transparent.png", images["P"], transparency=3)
+    save("P_alphas.png", images["P"], transparency=bytes(range(0, 256, 16)))
+    save("L_transparent.png", images["L"], transparency=images["L"].getpixel((3, 3)))
+    save("RGB_transparent.png", images["RGB"], transparency=images["RGB"].getpixel((3, 3)))
+    save("P_bits2.png", images["RGB"].quantize(4), bits=2)
+    save("animation.png", images["RGB"], save_all=True, append_images=[ImageOps.mirror(images["RGB"])])
+    save("animation_default.png", images["RGB"], save_all=True, default_image=True, append_images=[images["RGBA"]])
+    for mode in ("1", "L", "P", "RGB"):
+        save(f"{mode}.gif", images[mode])
+    save("P_transparent.gif", images["P"], transparency=2)
+    save("interlaced.gif", images["P"], interlace=True)
+    save("animation.gif", images["P"], save_all=True, append_images=[ImageOps.mirror(images["P"])])
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        save(f"{mode}.bmp", images[mode])
+    for mode, image in images.items():
+        save(f"{mode}.tif", image)
+    for compression in ("packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg"):
+        save(f"{compression}.tif", images["RGB"], compression=compression)
+    save("group4.tif", images["1"], compression="group4")
+    save("predictor.tif", images["RGB"], compression="tiff_lzw", tiffinfo={317: 2})
+    for mode in ("L", "RGB", "RGBA"):
+        save(f"{mode}_lossless.webp", images[mode], lossless=True)
+        save(f"{mode}.webp", images[mode], quality=70)
+    save("animation.webp", images["RGB"], save_all=True, append_images=[ImageOps.mirror(images["RGB"])], lossless=True)
+
+
+def write_orientations() -> None:
+    """All eight turns in JPEG; one in each other place that can hold a turn; EXIF that is broken."""
+    rgb = photo()
+    for number in range(1, 9):
+        exif = Image.Exif()
+        exif[ORIENTATION] = number
+        save(f"orientation{number}.jpg", rgb, quality=80, exif=exif)
+    save("orientation6.png", rgb, exif=exif_of(6))
+    save("orientation5.webp", rgb, exif=exif_of(5), lossless=True)
+    save("orientation8.tif", rgb, tiffinfo={ORIENTATION: 8})
+    save("exif_cut.jpg", rgb, quality=80, exif=exif_of(6)[:17])
+    save("exif_nonsense.jpg", rgb, quality=80, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="3"/></x:xmpmeta>'
+    save("xmp3.jpg", rgb, quality=80, xmp=xmp)
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    save("xmp3.png", rgb, pnginfo=text)
+
+
+def exif_of(number: int) -> bytes:
+    """EXIF data of one orientation."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = number
+    return exif.tobytes()
+
+
+def over_background(path: Path) -> str:
+    """The table line of a file with transparency, pasted over `BACKGROUND`."""
+    with Image.open(path) as opened:
+        rgba = ImageOps.exif_transpose(opened).convert("RGBA")
+    under = Image.new("RGB", rgba.size, BACKGROUND)
+    under.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+    return f"{path.name}\t{rgba.height}\t{rgba.width}\t{hashlib.sha256(under.tobytes()).hexdigest()}"
+
+
+def main() -> None:
+    """Writes all files and both tables."""
+    write_modes()
+    write_orientations()
+    files = sorted((path for path in FOLDER.iterdir() if path.suffix[1:] in {"jpg", "png", "gif", "bmp", "tif", "webp"}), key=lambda path: path.name)
+    (FOLDER / "fixtures.tsv").write_text("".join(table_line(path) + "\n" for path in files))
+    see_through = [path for path in files if path.suffix in {".png", ".gif", ".tif", ".webp"}]
+    see_through = [path for path in see_through if path.stem not in {"I16", "I", "F"}]
+    (FOLDER / "background.tsv").write_text("".join(over_background(path) + "\n" for path in see_through))
+
+
+if __name__ == "__main__":
+    main()
