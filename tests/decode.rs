@@ -11,7 +11,7 @@ use sparkcider::Error;
 use sparkcider::image::RgbImage;
 use sparkcider::image::decode::{DecodeOptions, decode};
 
-/// The slowest odd file takes 50 ms in the dev profile; a hang would take for ever.
+/// Far above the slowest file, a photo of 9 megapixels (70 ms to 0.6 s in the dev profile, by load); a hang would take for ever.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// What Pillow decodes and we refuse.
