@@ -23,9 +23,9 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=python $(STUBTEST) sparkcider._native --allowlist scripts/stubtest_allowlist.txt
+	$(STUBTEST) sparkcider._native --mypy-config-file pyproject.toml --allowlist scripts/stubtest_allowlist.txt
 	$(BIN)/lint-imports
-	scripts/check_layers.sh
+	$(BIN)/python scripts/check_layers.py
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings

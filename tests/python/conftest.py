@@ -48,7 +48,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real images and models (`fruits/`, `models/`, `odd-images/`, `photos/`); skips where there is none."""
+    """The folder of real images and models (fruits/, models/, odd-images/, photos/); skips where there is none."""
     path = Path(os.environ.get("SPARKCIDER_TEST_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
     if not path.is_dir():
         pytest.skip(f"no test data at {path}: SPARKCIDER_TEST_DATA names its folder")
