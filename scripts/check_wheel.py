@@ -1,7 +1,4 @@
-"""Checks a built wheel: its tag, the ONNX Runtime library and the licences inside, the newest glibc symbol of each library.
-
-Args on the command line: the wheel.
-"""
+"""Checks a wheel: its tag, the library and the licences inside, the newest glibc that each library needs."""
 
 import re
 import sys
