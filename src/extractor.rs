@@ -6,7 +6,7 @@ use crate::embedding::{Embedder, Pooling};
 use crate::image::decode::{DecodeOptions, decode};
 use crate::image::resize::Resizer;
 use crate::model::{ModelFile, ModelOptions, PIXELS, Preprocessing};
-use crate::tensor::{ColorOrder, TensorWriter};
+use crate::tensor::TensorWriter;
 use crate::{Error, Result, onnxruntime};
 
 /// Everything that a user can say about an extraction.
@@ -106,7 +106,7 @@ impl FeatureExtractor {
             preprocessing,
             decode: options.decode,
             resizer: Resizer::default(),
-            writer: TensorWriter::new(layout, color_order.unwrap_or(ColorOrder::Rgb), normalization)?,
+            writer: TensorWriter::new(layout, color_order.unwrap_or(normalization.color_order()), normalization)?,
             network,
             embedding_dim: image_len,
             chunk,

@@ -28,7 +28,7 @@ pub mod columns;
 
 pub mod samples;
 
-mod parse;
+mod words;
 #[cfg(feature = "python")]
 mod python;
 

@@ -1,7 +1,20 @@
 //! RGB images to a network's input tensor.
 
-use crate::Result;
+use std::fmt;
+use std::str::FromStr;
+
 use crate::image::RgbImage;
+use crate::{Error, Result, words};
+
+/// Mean of ImageNet's training images, BGR, in levels: Caffe's VGG models, `keras.applications` mode `caffe`.
+const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
+
+/// Mean of ImageNet's training images, RGB, in [0, 1]: torchvision's classification presets, `keras.applications` mode
+/// `torch`.
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+
+/// Standard deviation that goes with [`IMAGENET_MEAN`].
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Order of the tensor's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +23,22 @@ pub enum Layout {
     Nchw,
     /// (N, H, W, 3)
     Nhwc,
+}
+
+const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
+
+impl FromStr for Layout {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        words::parse("layout", &LAYOUTS, text)
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(words::word(&LAYOUTS, self).unwrap_or_default())
+    }
 }
 
 /// Order of the colour channels.
@@ -21,20 +50,36 @@ pub enum ColorOrder {
     Bgr,
 }
 
-/// How a u8 level becomes an f32.
+const COLOR_ORDERS: [(&str, ColorOrder); 2] = [("RGB", ColorOrder::Rgb), ("BGR", ColorOrder::Bgr)];
+
+impl FromStr for ColorOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        words::parse("color_order", &COLOR_ORDERS, text)
+    }
+}
+
+impl fmt::Display for ColorOrder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(words::word(&COLOR_ORDERS, self).unwrap_or_default())
+    }
+}
+
+/// How a u8 level x becomes an f32. Every operation is f32 and in the order written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Normalization {
-    /// x / 127.5 - 1
+    /// x / 127.5 - 1: `keras.applications` mode `tf`.
     Tf,
-    /// BGR minus the ImageNet mean.
+    /// x minus the channel's ImageNet mean in levels: `keras.applications` mode `caffe`.
     Caffe,
-    /// (x / 255 - mean) / std of ImageNet.
+    /// (x / 255 - mean) / std of ImageNet: torchvision's presets, `keras.applications` mode `torch`.
     Torch,
     /// x / 255
     Unit,
     /// x
     Raw,
-    /// (x / 255 - mean) / std, per RGB channel.
+    /// (x / 255 - mean) / std, per RGB channel: torchvision's `ToTensor` and `Normalize`.
     MeanStd {
         /// Mean in [0, 1], RGB.
         mean: [f32; 3],
@@ -43,26 +88,127 @@ pub enum Normalization {
     },
 }
 
-/// Writes images of one size as f32 of one layout.
+const PRESETS: [(&str, Normalization); 5] = [
+    ("tf", Normalization::Tf),
+    ("caffe", Normalization::Caffe),
+    ("torch", Normalization::Torch),
+    ("unit", Normalization::Unit),
+    ("raw", Normalization::Raw),
+];
+
+impl FromStr for Normalization {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        words::parse("normalization", &PRESETS, text)
+    }
+}
+
+impl fmt::Display for Normalization {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MeanStd { mean: [r, g, b], std: [s, t, u] } => {
+                write!(formatter, "mean ({r}, {g}, {b}), std ({s}, {t}, {u})")
+            }
+            preset => formatter.write_str(words::word(&PRESETS, preset).unwrap_or_default()),
+        }
+    }
+}
+
+impl Normalization {
+    /// The colour order of the networks that this normalisation comes from: BGR for `caffe`, else RGB. What an option
+    /// `color_order` says goes before it; each colour keeps its own mean and std in either order.
+    #[must_use]
+    pub fn color_order(self) -> ColorOrder {
+        if self == Self::Caffe { ColorOrder::Bgr } else { ColorOrder::Rgb }
+    }
+
+    /// The value of `level` in RGB channel `channel`.
+    fn value(self, level: u8, channel: usize) -> f32 {
+        let x = f32::from(level);
+        let standardized = |mean: [f32; 3], std: [f32; 3]| (x / 255.0 - mean[channel]) / std[channel];
+        match self {
+            Self::Tf => x / 127.5 - 1.0,
+            Self::Caffe => x - CAFFE_MEAN_BGR[2 - channel],
+            Self::Torch => standardized(IMAGENET_MEAN, IMAGENET_STD),
+            Self::Unit => x / 255.0,
+            Self::Raw => x,
+            Self::MeanStd { mean, std } => standardized(mean, std),
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        let Self::MeanStd { mean, std } = self else { return Ok(()) };
+        if mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s != 0.0) {
+            return Ok(());
+        }
+        Err(Error::Option {
+            name: "normalization",
+            expected: "a finite mean and a finite std other than 0 for each of R, G, B".to_owned(),
+            found: self.to_string(),
+        })
+    }
+}
+
+/// Writes images as f32 of one layout.
 #[derive(Clone, Debug)]
-pub struct TensorWriter {}
+pub struct TensorWriter {
+    layout: Layout,
+    /// The RGB channel of each output channel.
+    channels: [usize; 3],
+    /// The value of each level, per output channel.
+    values: [[f32; 256]; 3],
+}
 
 impl TensorWriter {
     /// A writer for one layout, colour order and normalisation.
     ///
     /// # Errors
-    /// [`crate::Error::Option`] if a mean or std is not finite or a std is 0.
-    pub fn new(_layout: Layout, _color_order: ColorOrder, _normalization: Normalization) -> Result<Self> {
-        Ok(Self {})
+    /// [`Error::Option`] if a mean or std is not finite or a std is 0.
+    pub fn new(layout: Layout, color_order: ColorOrder, normalization: Normalization) -> Result<Self> {
+        normalization.check()?;
+        let channels = match color_order {
+            ColorOrder::Rgb => [0, 1, 2],
+            ColorOrder::Bgr => [2, 1, 0],
+        };
+        let mut values = [[0.0; 256]; 3];
+        for (values, channel) in values.iter_mut().zip(channels) {
+            for (value, level) in values.iter_mut().zip(0..=u8::MAX) {
+                *value = normalization.value(level, channel);
+            }
+        }
+        Ok(Self { layout, channels, values })
     }
 
-    /// Writes one image into its (3, H, W) or (H, W, 3) part of the tensor.
+    /// Writes one image into its part of the tensor.
+    ///
+    /// # Shapes
+    /// (H, W, 3) u8 to (3, H, W) or (H, W, 3) f32.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] if `out` is not 3 x H x W long.
+    /// [`Error::Shape`] if `out` is not 3 x H x W long.
     pub fn write(&self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
-        for (o, p) in out.iter_mut().zip(image.pixels()) {
-            *o = f32::from(*p) / 127.5 - 1.0;
+        let pixels = image.pixels();
+        if out.len() != pixels.len() {
+            return Err(Error::Shape {
+                expected: format!("room for {} values of an image ({}, {}, 3)", pixels.len(), image.height(), image.width()),
+                found: format!("{} values", out.len()),
+            });
+        }
+        let pixels = pixels.as_chunks::<3>().0;
+        match self.layout {
+            Layout::Nhwc => {
+                for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                    *out = [0, 1, 2].map(|c| self.values[c][usize::from(pixel[self.channels[c]])]);
+                }
+            }
+            Layout::Nchw => {
+                for ((plane, values), channel) in out.chunks_exact_mut(pixels.len()).zip(&self.values).zip(self.channels) {
+                    for (out, pixel) in plane.iter_mut().zip(pixels) {
+                        *out = values[usize::from(pixel[channel])];
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -1,0 +1,220 @@
+//! [`RgbImage`] to another height and width, bit for bit as Pillow 9.5 to 12.1 resizes.
+//!
+//! A horizontal pass, then a vertical one, u8 between them; each output level is a sum of input levels times weights
+//! of 22 bits behind the point in i32, rounded once. Pillow 13 chooses the order of the passes by size and so differs;
+//! `docs/numerics.md` has the definitions. No release of `fast_image_resize` gives these bits (its weights have 16 bits,
+//! and its nearest multiplies where Pillow adds), so the passes are our own.
+
+mod filter;
+mod passes;
+mod placement;
+mod taps;
+
+use std::ops::Range;
+
+pub use filter::Filter;
+use passes::{Column, RGB};
+use placement::Placement;
+use taps::{Axis, Taps};
+
+use super::RgbImage;
+use crate::{Error, Result};
+
+/// `crop_ratio` where none is said: 224 of 256 pixels, as torchvision's ImageNet presets cut.
+pub const CROP_RATIO: f32 = 0.875;
+
+/// Longest side of an image, so that a strip of one pixel's width cannot ask for gigabytes of weights. Pillow's own
+/// sizes are float32, exact up to 16 times as much.
+pub const MAX_SIDE: u32 = 1 << 20;
+
+/// Rows of the first pass kept beyond those that one output row needs.
+const ROWS_AHEAD: usize = 16;
+
+/// How an image of another shape is fitted to the input size.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum ResizeMode {
+    /// Both sides scaled to the target on their own.
+    #[default]
+    Squash,
+    /// Scaled with its ratio kept until it covers the target divided by `crop_ratio`, then the centre cut out. For a
+    /// square target that is torchvision's `Resize(round(side / crop_ratio))` and `CenterCrop(side)`.
+    CenterCrop {
+        /// Over 0, at most 1. Default [`CROP_RATIO`].
+        crop_ratio: f32,
+    },
+    /// Scaled with its ratio kept until it just fits, centred, the rest filled: Pillow's `ImageOps.pad`.
+    Letterbox {
+        /// The filling colour, RGB. Default black.
+        background: [u8; 3],
+    },
+}
+
+impl ResizeMode {
+    /// The mode of that name; `crop_ratio` belongs to `center_crop`, `background` to `letterbox`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another word.
+    pub fn parse(text: &str, crop_ratio: Option<f32>, background: Option<[u8; 3]>) -> Result<Self> {
+        let modes = [
+            ("squash", Self::Squash),
+            ("center_crop", Self::CenterCrop { crop_ratio: crop_ratio.unwrap_or(CROP_RATIO) }),
+            ("letterbox", Self::Letterbox { background: background.unwrap_or_default() }),
+        ];
+        crate::words::parse("resize_mode", &modes, text)
+    }
+}
+
+/// Resizes images; keeps its weights for the next image of the same size, and its scratch memory.
+#[derive(Debug, Default)]
+pub struct Resizer {
+    horizontal: Option<(Axis, Taps)>,
+    vertical: Option<(Axis, Taps)>,
+    columns: Vec<Column>,
+    rows: Vec<u8>,
+}
+
+impl Resizer {
+    /// Fits `image` to (`height`, `width`).
+    ///
+    /// # Shapes
+    /// (H, W, 3) u8 to (`height`, `width`, 3) u8.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if a side is 0 or `crop_ratio` is not in (0, 1]; [`Error::Shape`] if a side of the image is
+    /// over [`MAX_SIDE`].
+    pub fn fit(
+        &mut self,
+        image: &RgbImage,
+        height: u32,
+        width: u32,
+        mode: ResizeMode,
+        filter: Filter,
+    ) -> Result<RgbImage> {
+        check_sides(image, height, width)?;
+        let input = [image.height(), image.width()].map(u64::from);
+        let output = [height, width].map(u64::from);
+        let Placement { scaled, window, offset } = Placement::new(mode, input, output)?;
+        let [vertical, horizontal] = [0, 1].map(|axis| Axis {
+            input: input[axis] as usize,
+            scaled: scaled[axis],
+            window: window[axis].clone(),
+            filter,
+        });
+        let pixels = self.scale(image.pixels(), horizontal, vertical);
+        match mode {
+            ResizeMode::Letterbox { background } if scaled != output => {
+                let size = [height, width].map(|side| side as usize);
+                RgbImage::new(height, width, pad(&pixels, scaled[1] as usize, offset.map(|o| o as usize), size, background))
+            }
+            _ => RgbImage::new(height, width, pixels),
+        }
+    }
+
+    fn scale(&mut self, pixels: &[u8], horizontal: Axis, vertical: Axis) -> Vec<u8> {
+        if horizontal.is_identity() && vertical.is_identity() {
+            return pixels.to_vec();
+        }
+        if horizontal.filter == Filter::Nearest {
+            return nearest(pixels, &horizontal, &vertical);
+        }
+        let width = horizontal.input;
+        let vertical_taps = (!vertical.is_identity()).then(|| remembered(&mut self.vertical, vertical));
+        let horizontal_taps = (!horizontal.is_identity()).then(|| remembered(&mut self.horizontal, horizontal));
+        let columns = &mut self.columns;
+        match (horizontal_taps, vertical_taps) {
+            (None, None) => pixels.to_vec(),
+            (Some(taps), None) => {
+                let mut out = vec![0; pixels.len() / width * taps.len()];
+                passes::horizontal(pixels, width, taps, columns, &mut out);
+                out
+            }
+            (None, Some(taps)) => {
+                let mut out = vec![0; taps.len() * width * RGB];
+                for (row, (start, weights)) in out.chunks_exact_mut(width * RGB).zip(taps.iter()) {
+                    passes::vertical(&pixels[start * width * RGB..], weights, row);
+                }
+                out
+            }
+            (Some(horizontal), Some(vertical)) => both(pixels, width, horizontal, vertical, columns, &mut self.rows),
+        }
+    }
+}
+
+/// Both passes, the first one just ahead of the second: between them lies no more than one output row is made of.
+fn both(
+    pixels: &[u8],
+    width: usize,
+    horizontal: &Taps,
+    vertical: &Taps,
+    columns: &mut Vec<Column>,
+    rows: &mut Vec<u8>,
+) -> Vec<u8> {
+    let (row_in, row_out) = (width * RGB, horizontal.len() * RGB);
+    let height = pixels.len() / row_in;
+    rows.resize((2 * vertical.count + ROWS_AHEAD) * row_out, 0);
+    let mut kept: Range<usize> = 0..0;
+    let mut out = vec![0; vertical.len() * row_out];
+    for (out, (start, weights)) in out.chunks_exact_mut(row_out).zip(vertical.iter()) {
+        if kept.end < start + vertical.count {
+            let first = start.max(kept.start);
+            if first < kept.end { rows.copy_within((first - kept.start) * row_out..kept.len() * row_out, 0) }
+            kept = first..kept.end.max(first);
+            let end = (kept.start + rows.len() / row_out).min(height);
+            let place = &mut rows[kept.len() * row_out..][..(end - kept.end) * row_out];
+            passes::horizontal(&pixels[kept.end * row_in..end * row_in], width, horizontal, columns, place);
+            kept.end = end;
+        }
+        passes::vertical(&rows[(start - kept.start) * row_out..], weights, out);
+    }
+    out
+}
+
+/// The weights of `axis`, computed only if it is another one than the last.
+fn remembered(last: &mut Option<(Axis, Taps)>, axis: Axis) -> &Taps {
+    let fresh = last.take().filter(|(known, _)| *known == axis);
+    let (_, taps) = last.insert(fresh.unwrap_or_else(|| {
+        let taps = Taps::new(&axis);
+        (axis, taps)
+    }));
+    taps
+}
+
+fn nearest(pixels: &[u8], horizontal: &Axis, vertical: &Axis) -> Vec<u8> {
+    let columns = horizontal.nearest();
+    let rows = vertical.nearest();
+    let mut out = Vec::with_capacity(rows.len() * columns.len() * RGB);
+    for row in rows {
+        let row = &pixels[row * horizontal.input * RGB..][..horizontal.input * RGB];
+        for column in &columns {
+            out.extend_from_slice(&row[column * RGB..][..RGB]);
+        }
+    }
+    out
+}
+
+/// Lays rows of `width` pixels at `offset` on a canvas of `size`, both (height, width).
+fn pad(pixels: &[u8], width: usize, offset: [usize; 2], size: [usize; 2], background: [u8; 3]) -> Vec<u8> {
+    let mut canvas = background.repeat(size[0] * size[1]);
+    let rows = canvas.chunks_exact_mut(size[1] * RGB).skip(offset[0]);
+    for (row, pixels) in rows.zip(pixels.chunks_exact(width * RGB)) {
+        row[offset[1] * RGB..][..width * RGB].copy_from_slice(pixels);
+    }
+    canvas
+}
+
+fn check_sides(image: &RgbImage, height: u32, width: u32) -> Result<()> {
+    if height == 0 || width == 0 {
+        return Err(Error::Option {
+            name: "input_size",
+            expected: "at least 1 x 1".to_owned(),
+            found: format!("{height} x {width}"),
+        });
+    }
+    if image.height().max(image.width()) > MAX_SIDE {
+        return Err(Error::Shape {
+            expected: format!("an image with sides of at most {MAX_SIDE} pixels"),
+            found: format!("{} x {} pixels (height x width)", image.height(), image.width()),
+        });
+    }
+    Ok(())
+}

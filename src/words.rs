@@ -1,0 +1,24 @@
+//! Options that are words: one table per type serves both its `FromStr` and its `Display`.
+
+use crate::{Error, Result};
+
+/// The value of a word.
+///
+/// # Errors
+/// [`Error::Option`] that lists the words of the table.
+pub(crate) fn parse<T: Copy>(option: &'static str, table: &[(&str, T)], text: &str) -> Result<T> {
+    if let Some((_, value)) = table.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+    let expected = match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    };
+    Err(Error::Option { name: option, expected, found: format!("'{text}'") })
+}
+
+/// The word of a value, if the table has one.
+pub(crate) fn word<'a, T: PartialEq>(table: &[(&'a str, T)], value: &T) -> Option<&'a str> {
+    table.iter().find(|(_, known)| known == value).map(|(word, _)| *word)
+}
