@@ -76,6 +76,12 @@ pub enum Error {
         /// Zero-based feature.
         feature: usize,
     },
+    /// Data that the PCA cannot take: too wide for its solver, or so large that products overflow.
+    #[error("PCA: {reason}")]
+    Pca {
+        /// The cause and what to do.
+        reason: String,
+    },
     /// A column of another type than the operation takes.
     #[error("expected a column of {expected}, got {found}")]
     Column {

@@ -8,6 +8,9 @@
 //! | image | [`image::RgbImage`] | (H, W, 3) | u8, 0..=255 | `image/` |
 //! | tensor | `&[f32]` | (n, 3, H, W) or (n, H, W, 3) | f32, as the model wants it | `tensor.rs` |
 //! | embedding | `Vec<f32>` | (N, D) | f32 | `embedding.rs`, joined by `extractor.rs` |
+//! | moments | [`pca::moments::Moments`] | N, (D), (D, D) | f64 | `pca/moments.rs` |
+//! | components | [`pca::Pca`] | (k, D) | f64 | `pca/` |
+//! | projected | [`pca::projection::Projected`] | (N, k) | as the rows | `pca/projection.rs` |
 //!
 //! Calls point down: `image/` knows no tensor, Arrow stops at [`columns`], and pyo3 lives in `python/` under the
 //! feature `python`, so that `cargo test` builds the core with no Python at all.
@@ -21,6 +24,8 @@ pub mod embedding;
 pub mod graph;
 pub mod model;
 pub mod onnxruntime;
+
+pub mod pca;
 
 pub mod extractor;
 

@@ -3,7 +3,7 @@
 Importing this package imports no pyspark, loads no ONNX Runtime and starts no thread: PySpark forks its workers.
 """
 
-from sparkcider._native import FeatureExtractor, ImageDecodeError, ModelError, PcaError, SparkciderError
+from sparkcider._native import FeatureExtractor, ImageDecodeError, ModelError, Moments, Pca, PcaError, SparkciderError
 
 __version__ = "0.1.0"
 
@@ -11,6 +11,8 @@ __all__ = [
     "FeatureExtractor",
     "ImageDecodeError",
     "ModelError",
+    "Moments",
+    "Pca",
     "PcaError",
     "SparkciderError",
 ]

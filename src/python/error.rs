@@ -18,7 +18,7 @@ impl From<Error> for PyErr {
             Error::Decode { .. } | Error::ImageTooLarge { .. } => ImageDecodeError::new_err(message),
             Error::ModelNotFound { .. } => PyFileNotFoundError::new_err(message),
             Error::Model { .. } | Error::Runtime { .. } => ModelError::new_err(message),
-            Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::NonFinite { .. } => {
+            Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::NonFinite { .. } | Error::Pca { .. } => {
                 PcaError::new_err(message)
             }
             Error::Column { .. } => PyTypeError::new_err(message),

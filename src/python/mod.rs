@@ -3,6 +3,7 @@
 mod doctor;
 mod error;
 mod extractor;
+mod pca;
 mod samples;
 
 /// sparkcider's Rust core.
@@ -14,6 +15,8 @@ mod native {
     use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
     #[pymodule_export]
     use super::extractor::PyFeatureExtractor;
+    #[pymodule_export]
+    use super::pca::{PyMoments, PyPca};
     #[pymodule_export]
     use super::samples::encode_jpeg_bytes;
 }

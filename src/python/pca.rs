@@ -1,0 +1,464 @@
+//! `Moments` and `Pca`: features in as Arrow lists, projections out as Arrow lists, arrays as numpy.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3_arrow::input::AnyArray;
+use pyo3_arrow::{PyArray, PyChunkedArray};
+
+use crate::columns::{FloatRows, float_lists, float_rows};
+use crate::pca::moments::Moments;
+use crate::pca::projection::Projection;
+use crate::pca::{Keep, Pca, Real};
+use crate::python::error::detach;
+use crate::{Error, Result};
+
+/// Count, mean and scatter of feature rows: all that an exact PCA needs, in one pass, in any order.
+///
+/// Example:
+///     >>> import pyarrow as pa
+///     >>> from sparkcider import Moments
+///     >>> moments = Moments()
+///     >>> moments.update(pa.array([[0.0, 1.0], [2.0, 3.0]]))
+///     2
+///     >>> moments.mean
+///     array([1., 2.])
+#[pyclass(frozen, name = "Moments", module = "sparkcider")]
+pub struct PyMoments {
+    moments: Mutex<Moments>,
+}
+
+#[pymethods]
+impl PyMoments {
+    #[new]
+    fn new() -> Self {
+        Self { moments: Mutex::default() }
+    }
+
+    /// Adds the rows of a column of features.
+    ///
+    /// Args:
+    ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row: anything with
+    ///         `__arrow_c_array__` or `__arrow_c_stream__`.
+    ///     skip_invalid: Leave out and count (`n_invalid`) rows that are null, of another length, or hold a null, a NaN
+    ///         or an infinity. Otherwise the first such row is an error, and nothing of its chunk is added.
+    ///
+    /// Returns:
+    ///     The number of rows added.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used, or over 4,096 rows have over 16,384 features.
+    #[pyo3(signature = (features, *, skip_invalid=false))]
+    fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
+        let (chunks, _) = features.into_chunked_array()?.into_inner();
+        detach(py, || {
+            let mut moments = self.lock();
+            let add = |chunk: &ArrayRef| match float_rows(chunk)? {
+                FloatRows::F32(rows) => moments.update(&rows, skip_invalid),
+                FloatRows::F64(rows) => moments.update(&rows, skip_invalid),
+            };
+            chunks.iter().map(add).sum()
+        })
+    }
+
+    /// Adds all rows that `other` has seen.
+    ///
+    /// Raises:
+    ///     PcaError: The two have rows of different lengths.
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        detach(py, || {
+            let theirs = other.lock().clone(); // never two locks at once
+            self.lock().merge(&theirs)
+        })
+    }
+
+    /// The moments as bytes, for `from_bytes`.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = detach(py, || Ok(self.lock().to_bytes()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Moments from the bytes of `to_bytes`.
+    ///
+    /// Raises:
+    ///     ValueError: The bytes are something else, cut off or of another version.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let moments = detach(py, || Moments::from_bytes(data))?;
+        Ok(Self { moments: Mutex::new(moments) })
+    }
+
+    fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
+        let data = slf.get().to_bytes(slf.py())?;
+        restore(slf.as_any(), &data)
+    }
+
+    /// N, the rows added.
+    #[getter]
+    fn n_samples(&self) -> u64 {
+        self.lock().n_samples()
+    }
+
+    /// D, or 0 before the first row.
+    #[getter]
+    fn n_features(&self) -> usize {
+        self.lock().n_features()
+    }
+
+    /// Rows left out by `skip_invalid`.
+    #[getter]
+    fn n_invalid(&self) -> u64 {
+        self.lock().n_invalid()
+    }
+
+    /// Mean of each feature, (D,) float64.
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let mean = detach(py, || Ok(self.lock().mean()))?;
+        Ok(mean.into_pyarray(py))
+    }
+
+    /// Sum of (x - mean)(x - mean)^T over the rows, (D, D) float64: (N - 1) times the covariance.
+    #[getter]
+    fn scatter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let scatter = detach(py, || self.lock().scatter())?;
+        Ok(scatter.into_pyarray(py))
+    }
+}
+
+impl PyMoments {
+    fn lock(&self) -> MutexGuard<'_, Moments> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pickles as "call `from_bytes` of this class with these bytes".
+fn restore(object: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
+    let caller = object.py().import("operator")?.call_method1("methodcaller", ("from_bytes", data))?;
+    Ok((caller.unbind(), (object.get_type().into_any().unbind(),)))
+}
+
+/// A fitted PCA, in scikit-learn's words.
+///
+/// Example:
+///     >>> import pyarrow as pa
+///     >>> from sparkcider import Moments, Pca
+///     >>> rows = pa.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+///     >>> moments = Moments()
+///     >>> moments.update(rows)
+///     3
+///     >>> pca = Pca.fit(moments, k=1)
+///     >>> pca.explained_variance_ratio_
+///     array([1.])
+///     >>> [round(row[0], 3) for row in pca.transform(rows).to_pylist()]
+///     [-2.828, 0.0, 2.828]
+#[pyclass(frozen, name = "Pca", module = "sparkcider")]
+pub struct PyPca {
+    pca: Pca,
+    /// By centre and whiten, each made when it is first asked for.
+    projections: [OnceLock<Projection>; 4],
+}
+
+impl From<Pca> for PyPca {
+    fn from(pca: Pca) -> Self {
+        Self { pca, projections: Default::default() }
+    }
+}
+
+#[pymethods]
+impl PyPca {
+    /// Fits to moments. k over the rank is allowed: variances past it are 0, components are completed orthonormally.
+    ///
+    /// Args:
+    ///     moments: Of at least one row.
+    ///     k: Number of components, 1 to D. Either this or `variance`.
+    ///     variance: Share of the variance in (0, 1]: the smallest k that reaches it.
+    ///     standardize: Divide each feature by its sample standard deviation (N - 1); a constant feature becomes 0.
+    ///     solver: `covariance` (from the D x D scatter) or `gram` (from the N x N products, while the moments hold at
+    ///         most 4,096 and at most D / 2 rows). Default: gram where it can, else covariance.
+    ///
+    /// Raises:
+    ///     ValueError: An option has a value that it cannot take.
+    ///     PcaError: There are no rows, or their products overflow.
+    #[staticmethod]
+    #[pyo3(signature = (moments, *, k=None, variance=None, standardize=false, solver=None))]
+    fn fit(
+        py: Python<'_>,
+        moments: &PyMoments,
+        k: Option<i64>,
+        variance: Option<f64>,
+        standardize: bool,
+        solver: Option<&str>,
+    ) -> PyResult<Self> {
+        let keep = keep(k, variance)?;
+        let solver = solver.map(str::parse).transpose()?;
+        let pca = detach(py, || {
+            let moments = moments.lock();
+            Pca::fit(&moments, keep, standardize, solver)
+        })?;
+        Ok(pca.into())
+    }
+
+    /// Projects a column of features onto the components.
+    ///
+    /// Args:
+    ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row.
+    ///     center: Take the mean off first, as scikit-learn does and Spark does not.
+    ///     whiten: Divide each coordinate by the standard deviation along its component.
+    ///     skip_invalid: Rows that cannot be used (of another length, with a null, a NaN or an infinity) become null.
+    ///         Otherwise they are an error.
+    ///
+    /// Returns:
+    ///     k coordinates per row, as the same kind of list of the same float; null for a null row. A pyarrow Array for
+    ///     an array, a ChunkedArray for a stream.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used.
+    #[pyo3(signature = (features, *, center=true, whiten=false, skip_invalid=false))]
+    fn transform(
+        &self,
+        py: Python<'_>,
+        features: AnyArray,
+        center: bool,
+        whiten: bool,
+        skip_invalid: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let projection = self.projection(center, whiten);
+        map_chunks(py, features, |chunk| match float_rows(chunk)? {
+            FloatRows::F32(rows) => project::<Float32Type>(projection, chunk, &rows, skip_invalid),
+            FloatRows::F64(rows) => project::<Float64Type>(projection, chunk, &rows, skip_invalid),
+        })
+    }
+
+    /// Takes coordinates back to features; what the components do not span is lost.
+    ///
+    /// Args:
+    ///     projected: What `transform` gave, k per row.
+    ///     center: As given to `transform`.
+    ///     whiten: As given to `transform`.
+    ///     skip_invalid: As for `transform`.
+    ///
+    /// Returns:
+    ///     D features per row, as the same kind of list of the same float; null for a null row.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used.
+    #[pyo3(signature = (projected, *, center=true, whiten=false, skip_invalid=false))]
+    fn inverse_transform(
+        &self,
+        py: Python<'_>,
+        projected: AnyArray,
+        center: bool,
+        whiten: bool,
+        skip_invalid: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let projection = self.projection(center, whiten);
+        map_chunks(py, projected, |chunk| match float_rows(chunk)? {
+            FloatRows::F32(rows) => invert::<Float32Type>(projection, chunk, &rows, skip_invalid),
+            FloatRows::F64(rows) => invert::<Float64Type>(projection, chunk, &rows, skip_invalid),
+        })
+    }
+
+    /// Distance between each centred (standardised) row and its part in the components: large for an outlier.
+    ///
+    /// Args:
+    ///     features: As for `transform`.
+    ///     skip_invalid: As for `transform`.
+    ///
+    /// Returns:
+    ///     One float per row, float32 or float64 as the features; null for a null row.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used.
+    #[pyo3(signature = (features, *, skip_invalid=false))]
+    fn reconstruction_error(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<Py<PyAny>> {
+        let projection = self.projection(true, false);
+        map_chunks(py, features, |chunk| match float_rows(chunk)? {
+            FloatRows::F32(rows) => errors::<Float32Type>(projection, &rows, skip_invalid),
+            FloatRows::F64(rows) => errors::<Float64Type>(projection, &rows, skip_invalid),
+        })
+    }
+
+    /// The model as bytes, for `from_bytes`.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.pca.to_bytes())
+    }
+
+    /// A model from the bytes of `to_bytes`.
+    ///
+    /// Raises:
+    ///     ValueError: The bytes are something else, cut off or of another version.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        Ok(detach(py, || Pca::from_bytes(data))?.into())
+    }
+
+    fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
+        restore(slf.as_any(), &slf.get().to_bytes(slf.py()))
+    }
+
+    /// Mean of each feature, (D,) float64.
+    #[getter]
+    fn mean_<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.pca.mean().to_pyarray(py)
+    }
+
+    /// Sample standard deviation of each feature, (D,) float64, 0 for a constant one; None without `standardize`.
+    #[getter]
+    fn scale_<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        self.pca.scale().map(|scale| scale.to_pyarray(py))
+    }
+
+    /// The components, (k, D) float64: orthonormal rows by descending variance, the largest entry of each positive.
+    #[getter]
+    fn components_<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray2<f64>> {
+        self.pca.components().to_pyarray(py)
+    }
+
+    /// Variance along each component, (k,) float64, N - 1 in the denominator.
+    #[getter]
+    fn explained_variance_<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.pca.explained_variance().to_pyarray(py)
+    }
+
+    /// Share of each component in the variance of all features, (k,) float64.
+    #[getter]
+    fn explained_variance_ratio_<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.pca.explained_variance_ratio().into_pyarray(py)
+    }
+
+    /// Singular values of the centred (standardised) rows, (k,) float64.
+    #[getter]
+    fn singular_values_<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.pca.singular_values().into_pyarray(py)
+    }
+
+    /// Mean of the min(N, D) - k variances left out.
+    #[getter]
+    fn noise_variance_(&self) -> f64 {
+        self.pca.noise_variance()
+    }
+
+    /// N, the rows fitted to.
+    #[getter]
+    fn n_samples_(&self) -> u64 {
+        self.pca.n_samples()
+    }
+
+    /// k.
+    #[getter]
+    fn n_components_(&self) -> usize {
+        self.pca.components().nrows()
+    }
+
+    /// D.
+    #[getter]
+    fn n_features_(&self) -> usize {
+        self.pca.mean().len()
+    }
+
+    /// Number of variances that are not 0, of all min(N - 1, D).
+    #[getter]
+    fn rank_(&self) -> usize {
+        self.pca.rank()
+    }
+
+    /// The solver that found the components.
+    #[getter]
+    fn solver_(&self) -> &'static str {
+        self.pca.solver().name()
+    }
+}
+
+impl PyPca {
+    fn projection(&self, center: bool, whiten: bool) -> &Projection {
+        self.projections[usize::from(center) * 2 + usize::from(whiten)]
+            .get_or_init(|| Projection::new(&self.pca, center, whiten))
+    }
+}
+
+fn keep(k: Option<i64>, variance: Option<f64>) -> Result<Keep> {
+    let one = |found: &str| Error::Option {
+        name: "k or variance",
+        expected: "given, one of the two".to_owned(),
+        found: found.to_owned(),
+    };
+    match (k, variance) {
+        (Some(k), None) => usize::try_from(k).map(Keep::Components).map_err(|_| Error::Option {
+            name: "k",
+            expected: "at least 1".to_owned(),
+            found: k.to_string(),
+        }),
+        (None, Some(variance)) => Ok(Keep::Variance(variance)),
+        (Some(_), Some(_)) => Err(one("both")),
+        (None, None) => Err(one("neither")),
+    }
+}
+
+/// Applies `map` to an array or to each chunk of a stream, and gives pyarrow's kind of the same.
+fn map_chunks(
+    py: Python<'_>,
+    column: AnyArray,
+    map: impl Fn(&ArrayRef) -> Result<ArrayRef> + Sync,
+) -> PyResult<Py<PyAny>> {
+    match column {
+        AnyArray::Array(array) => {
+            let (array, _) = array.into_inner();
+            let mapped = detach(py, || map(&array))?;
+            Ok(PyArray::from_array_ref(mapped).to_pyarrow(py)?.unbind())
+        }
+        AnyArray::Stream(stream) => {
+            let (chunks, field) = AnyArray::Stream(stream).into_chunked_array()?.into_inner();
+            let chunks = if chunks.is_empty() { vec![arrow_array::new_empty_array(field.data_type())] } else { chunks };
+            let mapped = detach(py, || chunks.iter().map(&map).collect::<Result<Vec<_>>>())?;
+            Ok(PyChunkedArray::from_array_refs(mapped)?.into_pyarrow(py)?.unbind())
+        }
+    }
+}
+
+fn project<T>(
+    projection: &Projection,
+    chunk: &ArrayRef,
+    rows: &[Option<&[T::Native]>],
+    skip_invalid: bool,
+) -> Result<ArrayRef>
+where
+    T: ArrowPrimitiveType<Native: Real>,
+    PrimitiveArray<T>: From<Vec<T::Native>>,
+{
+    let projected = projection.project(rows, skip_invalid)?;
+    float_lists::<T>(chunk.data_type(), projected.values, &projected.valid, projection.n_components())
+}
+
+fn invert<T>(
+    projection: &Projection,
+    chunk: &ArrayRef,
+    rows: &[Option<&[T::Native]>],
+    skip_invalid: bool,
+) -> Result<ArrayRef>
+where
+    T: ArrowPrimitiveType<Native: Real>,
+    PrimitiveArray<T>: From<Vec<T::Native>>,
+{
+    let (values, valid) = projection.invert(rows, skip_invalid)?;
+    float_lists::<T>(chunk.data_type(), values, &valid, projection.n_features())
+}
+
+fn errors<T>(projection: &Projection, rows: &[Option<&[T::Native]>], skip_invalid: bool) -> Result<ArrayRef>
+where
+    T: ArrowPrimitiveType<Native: Real>,
+    PrimitiveArray<T>: From<Vec<Option<T::Native>>>,
+{
+    let projected = projection.project(rows, skip_invalid)?;
+    let errors = projected.reconstruction_error.into_iter().zip(projected.valid);
+    let errors: Vec<_> = errors.map(|(error, valid)| valid.then_some(error)).collect();
+    Ok(std::sync::Arc::new(PrimitiveArray::<T>::from(errors)))
+}
