@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, new_empty_array};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
@@ -162,7 +162,10 @@ impl PyFeatureExtractor {
                 Ok((pyarrow(features)?, pyarrow(errors)?))
             }
             AnyArray::Stream(stream) => {
-                let (chunks, _) = AnyArray::Stream(stream).into_chunked_array()?.into_inner();
+                let (mut chunks, field) = AnyArray::Stream(stream).into_chunked_array()?.into_inner();
+                if chunks.is_empty() {
+                    chunks.push(new_empty_array(field.data_type())); // so that the results have their types
+                }
                 let (features, errors): (Vec<_>, Vec<_>) =
                     detach(py, || chunks.iter().map(|chunk| self.columns(chunk.as_ref())).collect::<Result<Vec<_>>>())?
                         .into_iter()
