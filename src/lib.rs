@@ -33,9 +33,9 @@ pub mod columns;
 
 pub mod samples;
 
-mod words;
 #[cfg(feature = "python")]
 mod python;
+mod words;
 
 pub use error::{Error, Result};
 pub use extractor::FeatureExtractor;

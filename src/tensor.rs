@@ -191,7 +191,12 @@ impl TensorWriter {
         let pixels = image.pixels();
         if out.len() != pixels.len() {
             return Err(Error::Shape {
-                expected: format!("room for {} values of an image ({}, {}, 3)", pixels.len(), image.height(), image.width()),
+                expected: format!(
+                    "room for {} values of an image ({}, {}, 3)",
+                    pixels.len(),
+                    image.height(),
+                    image.width()
+                ),
                 found: format!("{} values", out.len()),
             });
         }
@@ -203,7 +208,9 @@ impl TensorWriter {
                 }
             }
             Layout::Nchw => {
-                for ((plane, values), channel) in out.chunks_exact_mut(pixels.len()).zip(&self.values).zip(self.channels) {
+                for ((plane, values), channel) in
+                    out.chunks_exact_mut(pixels.len()).zip(&self.values).zip(self.channels)
+                {
                     for (out, pixel) in plane.iter_mut().zip(pixels) {
                         *out = values[usize::from(pixel[channel])];
                     }

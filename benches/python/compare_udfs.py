@@ -191,7 +191,9 @@ def main() -> None:
             except ImportError as error:
                 print(f"{name}: skipped, {error}")
     # the machine drifts: the yardstick is taken on both sides of the runs
-    rates["onnxruntime alone, both cores"] = (rates["onnxruntime alone, both cores"] + yardstick(arguments.model, 15)) / 2
+    rates["onnxruntime alone, both cores"] = (
+        rates["onnxruntime alone, both cores"] + yardstick(arguments.model, 15)
+    ) / 2
     ours = rates["sparkcider"]
     for name, rate in rates.items():
         print(f"{name:32} {rate:8.1f} images/s   sparkcider is {ours / rate:5.2f} x")

@@ -132,17 +132,32 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
     [
         ("missing.onnx", {}, FileNotFoundError, "model file not found: missing.onnx"),
         ("pixels", {"input_size": -1}, ValueError, "input_size must be at least 1 x 1 pixels, got (-1, -1)"),
-        ("pixels", {"filter": "cubic"}, ValueError, "filter must be nearest, box, bilinear, hamming, bicubic or lanczos"),
+        (
+            "pixels",
+            {"filter": "cubic"},
+            ValueError,
+            "filter must be nearest, box, bilinear, hamming, bicubic or lanczos",
+        ),
         ("pixels", {"resize_mode": "fit"}, ValueError, "resize_mode must be squash, center_crop or letterbox"),
         ("pixels", {"normalization": "zero"}, ValueError, "normalization must be tf, caffe, torch, unit, raw"),
         ("pixels", {"normalization": ([0, 0, 0], [1, 1, 0])}, ValueError, "std"),
         ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max or flatten, got 'sum'"),
         ("pixels", {"layout": "HWC"}, ValueError, "layout must be NCHW or NHWC, got 'HWC'"),
         ("pixels", {"color_order": "GBR"}, ValueError, "color_order must be RGB or BGR, got 'GBR'"),
-        (TINY, {"layer": "top"}, ValueError, "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'"),
+        (
+            TINY,
+            {"layer": "top"},
+            ValueError,
+            "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'",
+        ),
         (TINY, {"intra_threads": 0}, ValueError, "intra_threads must be at least 1, got 0"),
         (str(DATA / "make_models.py"), {}, sparkcider.ModelError, "ONNX Runtime cannot load it as ONNX"),
-        (str(DATA / "text_input.onnx"), {}, sparkcider.ModelError, "expects an image input of float32, found input 'text'"),
+        (
+            str(DATA / "text_input.onnx"),
+            {},
+            sparkcider.ModelError,
+            "expects an image input of float32, found input 'text'",
+        ),
     ],
 )
 def test_bad_options_are_one_line_errors(model: str, options: dict, error: type[Exception], message: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
+
 from sparkcider import samples
 
 if TYPE_CHECKING:

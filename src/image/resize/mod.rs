@@ -104,7 +104,11 @@ impl Resizer {
         match mode {
             ResizeMode::Letterbox { background } if scaled != output => {
                 let size = [height, width].map(|side| side as usize);
-                RgbImage::new(height, width, pad(&pixels, scaled[1] as usize, offset.map(|o| o as usize), size, background))
+                RgbImage::new(
+                    height,
+                    width,
+                    pad(&pixels, scaled[1] as usize, offset.map(|o| o as usize), size, background),
+                )
             }
             _ => RgbImage::new(height, width, pixels),
         }
@@ -157,7 +161,9 @@ fn both(
     for (out, (start, weights)) in out.chunks_exact_mut(row_out).zip(vertical.iter()) {
         if kept.end < start + vertical.count {
             let first = start.max(kept.start);
-            if first < kept.end { rows.copy_within((first - kept.start) * row_out..kept.len() * row_out, 0) }
+            if first < kept.end {
+                rows.copy_within((first - kept.start) * row_out..kept.len() * row_out, 0)
+            }
             kept = first..kept.end.max(first);
             let end = (kept.start + rows.len() / row_out).min(height);
             let place = &mut rows[kept.len() * row_out..][..(end - kept.end) * row_out];

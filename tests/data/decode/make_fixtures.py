@@ -7,8 +7,9 @@ The expected pixels are in fixtures.tsv (see make_pillow_table.py) and, laid ove
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-import numpy
+import numpy as np
 from make_pillow_table import table_line
 from PIL import Image, ImageOps, PngImagePlugin
 
@@ -20,15 +21,15 @@ ORIENTATION = 0x0112
 
 def photo() -> Image.Image:
     """An RGB image without symmetry: gradients, and noise from a fixed seed."""
-    rows, columns = numpy.mgrid[0:HEIGHT, 0:WIDTH]
-    noise = numpy.random.default_rng(7).integers(0, 40, (HEIGHT, WIDTH))
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    noise = np.random.default_rng(7).integers(0, 40, (HEIGHT, WIDTH))
     channels = [rows * 16, columns * 14, (rows + columns) * 6]
-    return Image.fromarray(numpy.stack([channel + noise for channel in channels], -1).clip(0, 255).astype("uint8"))
+    return Image.fromarray(np.stack([channel + noise for channel in channels], -1).clip(0, 255).astype("uint8"))
 
 
 def alpha() -> Image.Image:
     """An L image from transparent to opaque."""
-    return Image.fromarray(numpy.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype("uint8"))
+    return Image.fromarray(np.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype("uint8"))
 
 
 def modes() -> dict:
@@ -36,15 +37,25 @@ def modes() -> dict:
     rgb = photo()
     rgba = rgb.copy()
     rgba.putalpha(alpha())
-    grey16 = Image.fromarray((numpy.arange(HEIGHT * WIDTH, dtype="uint16") * 296).reshape(HEIGHT, WIDTH))
+    grey16 = Image.fromarray((np.arange(HEIGHT * WIDTH, dtype="uint16") * 296).reshape(HEIGHT, WIDTH))
     grey = rgb.convert("L")
     la = Image.merge("LA", (grey, alpha()))
     palette = rgb.quantize(16)
-    return {"1": rgb.convert("1"), "L": grey, "LA": la, "P": palette, "RGB": rgb, "RGBA": rgba, "CMYK": rgb.convert("CMYK"), "I16": grey16,
-            "F": Image.fromarray(numpy.asarray(grey, "float32") * 1.5 - 40), "I": Image.fromarray(numpy.asarray(grey, "int32") * 2 - 100)}  # fmt: skip
+    return {
+        "1": rgb.convert("1"),
+        "L": grey,
+        "LA": la,
+        "P": palette,
+        "RGB": rgb,
+        "RGBA": rgba,
+        "CMYK": rgb.convert("CMYK"),
+        "I16": grey16,
+        "F": Image.fromarray(np.asarray(grey, "float32") * 1.5 - 40),
+        "I": Image.fromarray(np.asarray(grey, "int32") * 2 - 100),
+    }
 
 
-def save(name: str, image: Image.Image, **options) -> None:
+def save(name: str, image: Image.Image, **options: Any) -> None:
     """Writes one fixture."""
     image.save(FOLDER / name, **options)
 
@@ -124,7 +135,10 @@ def main() -> None:
     """Writes all files and both tables."""
     write_modes()
     write_orientations()
-    files = sorted((path for path in FOLDER.iterdir() if path.suffix[1:] in {"jpg", "png", "gif", "bmp", "tif", "webp"}), key=lambda path: path.name)
+    files = sorted(
+        (path for path in FOLDER.iterdir() if path.suffix[1:] in {"jpg", "png", "gif", "bmp", "tif", "webp"}),
+        key=lambda path: path.name,
+    )
     (FOLDER / "fixtures.tsv").write_text("".join(table_line(path) + "\n" for path in files))
     see_through = [path for path in files if path.suffix in {".png", ".gif", ".tif", ".webp"}]
     see_through = [path for path in see_through if path.stem not in {"I16", "I", "F"}]

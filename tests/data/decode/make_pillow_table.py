@@ -13,7 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy
+import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
@@ -21,21 +21,21 @@ assert PIL.__version__.startswith("12.1."), f"the reference is Pillow 12.1, this
 warnings.simplefilter("ignore")  # damaged EXIF and P with transparency: Pillow decodes them all the same
 
 
-def rgb_pixels(path: Path) -> numpy.ndarray:
+def rgb_pixels(path: Path) -> np.ndarray:
     """The (H, W, 3) u8 pixels that a caller of Pillow would get, with the `>> 8` rule."""
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16"):
-            grey = (numpy.asarray(image) >> 8).astype(numpy.uint8)
-            return numpy.stack([grey] * 3, axis=-1)
-        return numpy.asarray(image.convert("RGB"))
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.stack([grey] * 3, axis=-1)
+        return np.asarray(image.convert("RGB"))
 
 
 def table_line(path: Path) -> str:
     """One tab-separated line for one file."""
     try:
         pixels = rgb_pixels(path)
-    except Exception as error:  # whatever a broken file makes Pillow raise is what the table records
+    except Exception as error:  # noqa: BLE001 - whatever a broken file makes Pillow raise is what the table records
         reason = str(error).replace(str(path), path.name).replace(repr(str(path)), path.name)
         return f"{path.name}\t0\t0\t{type(error).__name__}: {' '.join(reason.split())}"
     height, width, _ = pixels.shape
