@@ -3,6 +3,7 @@
 mod doctor;
 mod error;
 mod extractor;
+mod moments;
 mod pca;
 mod samples;
 
@@ -16,7 +17,9 @@ mod native {
     #[pymodule_export]
     use super::extractor::PyFeatureExtractor;
     #[pymodule_export]
-    use super::pca::{PyMoments, PyPca};
+    use super::moments::PyMoments;
+    #[pymodule_export]
+    use super::pca::PyPca;
     #[pymodule_export]
     use super::samples::encode_jpeg_bytes;
 }

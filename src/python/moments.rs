@@ -1,0 +1,139 @@
+//! `Moments`: count, mean and scatter of feature columns.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arrow_array::ArrayRef;
+use numpy::{IntoPyArray, PyArray1, PyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3_arrow::input::AnyArray;
+
+use crate::columns::{FloatRows, float_rows};
+use crate::pca::moments::Moments;
+use crate::python::error::detach;
+
+/// Count, mean and scatter of feature rows: all that an exact PCA needs, in one pass, in any order.
+///
+/// Example:
+///     >>> import pyarrow as pa
+///     >>> from sparkcider import Moments
+///     >>> moments = Moments()
+///     >>> moments.update(pa.array([[0.0, 1.0], [2.0, 3.0]]))
+///     2
+///     >>> moments.mean
+///     array([1., 2.])
+#[pyclass(frozen, name = "Moments", module = "sparkcider")]
+pub struct PyMoments {
+    moments: Mutex<Moments>,
+}
+
+#[pymethods]
+impl PyMoments {
+    #[new]
+    fn new() -> Self {
+        Self { moments: Mutex::default() }
+    }
+
+    /// Adds the rows of a column of features.
+    ///
+    /// Args:
+    ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row: anything with
+    ///         `__arrow_c_array__` or `__arrow_c_stream__`.
+    ///     skip_invalid: Leave out and count (`n_invalid`) rows that are null, of another length, or hold a null, a NaN
+    ///         or an infinity. Otherwise the first such row is an error, and nothing of its chunk is added.
+    ///
+    /// Returns:
+    ///     The number of rows added.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used, or over 4,096 rows have over 16,384 features.
+    #[pyo3(signature = (features, *, skip_invalid=false))]
+    fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
+        let (chunks, _) = features.into_chunked_array()?.into_inner();
+        detach(py, || {
+            let mut moments = self.lock();
+            let add = |chunk: &ArrayRef| match float_rows(chunk)? {
+                FloatRows::F32(rows) => moments.update(&rows, skip_invalid),
+                FloatRows::F64(rows) => moments.update(&rows, skip_invalid),
+            };
+            chunks.iter().map(add).sum()
+        })
+    }
+
+    /// Adds all rows that `other` has seen.
+    ///
+    /// Raises:
+    ///     PcaError: The two have rows of different lengths.
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        detach(py, || {
+            let theirs = other.lock().clone(); // never two locks at once
+            self.lock().merge(&theirs)
+        })
+    }
+
+    /// The moments as bytes, for `from_bytes`.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = detach(py, || Ok(self.lock().to_bytes()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Moments from the bytes of `to_bytes`.
+    ///
+    /// Raises:
+    ///     ValueError: The bytes are something else, cut off or of another version.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let moments = detach(py, || Moments::from_bytes(data))?;
+        Ok(Self { moments: Mutex::new(moments) })
+    }
+
+    fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
+        let data = slf.get().to_bytes(slf.py())?;
+        restore(slf.as_any(), &data)
+    }
+
+    /// N, the rows added.
+    #[getter]
+    fn n_samples(&self) -> u64 {
+        self.lock().n_samples()
+    }
+
+    /// D, or 0 before the first row.
+    #[getter]
+    fn n_features(&self) -> usize {
+        self.lock().n_features()
+    }
+
+    /// Rows left out by `skip_invalid`.
+    #[getter]
+    fn n_invalid(&self) -> u64 {
+        self.lock().n_invalid()
+    }
+
+    /// Mean of each feature, (D,) float64.
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let mean = detach(py, || Ok(self.lock().mean()))?;
+        Ok(mean.into_pyarray(py))
+    }
+
+    /// Sum of (x - mean)(x - mean)^T over the rows, (D, D) float64: (N - 1) times the covariance.
+    #[getter]
+    fn scatter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let scatter = detach(py, || self.lock().scatter())?;
+        Ok(scatter.into_pyarray(py))
+    }
+}
+
+impl PyMoments {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Moments> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pickles as "call `from_bytes` of this class with these bytes".
+pub(super) fn restore(object: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
+    let caller = object.py().import("operator")?.call_method1("methodcaller", ("from_bytes", data))?;
+    Ok((caller.unbind(), (object.get_type().into_any().unbind(),)))
+}
