@@ -53,7 +53,7 @@ def moments_of(column: Any, **options: Any) -> Moments:
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize(("n", "width", "k"), [(2000, 200, 25), (150, 200, 40), (60, 300, 20), (5000, 12, 12)])
-def test_ratios_and_subspaces_are_scikit_learns(n: int, width: int, k: int, standardize: bool) -> None:
+def test_ratios_and_subspaces_are_scikit_learns(n: int, width: int, k: int, *, standardize: bool) -> None:
     rows = decaying(n, width)
     theirs_of = (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1) if standardize else rows
     theirs = PCA(k, svd_solver="full").fit(theirs_of)
@@ -64,7 +64,9 @@ def test_ratios_and_subspaces_are_scikit_learns(n: int, width: int, k: int, stan
     np.testing.assert_allclose(ours.noise_variance_, theirs.noise_variance_, rtol=1e-6, atol=1e-14)
     np.testing.assert_allclose(ours.mean_, rows.mean(axis=0), rtol=1e-12)
     assert subspace_angles(ours.components_.T, theirs.components_.T).max() <= ANGLE
-    np.testing.assert_allclose(np.abs(matrix(ours.transform(features(rows)))), np.abs(theirs.transform(theirs_of)), atol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(matrix(ours.transform(features(rows)))), np.abs(theirs.transform(theirs_of)), atol=1e-6
+    )
     if standardize:
         np.testing.assert_allclose(ours.scale_, rows.std(axis=0, ddof=1), rtol=1e-12)
     else:
@@ -129,7 +131,15 @@ def test_null_rows_stay_null_and_invalid_rows_become_null_if_asked() -> None:
     assert (merged.n_samples, merged.n_invalid) == (6, 8)
     pca = Pca.fit(moments, k=1)
     assert pca.transform(column.slice(0, 3)).is_null().to_pylist() == [False, True, False]
-    assert pca.transform(column, skip_invalid=True).is_null().to_pylist() == [False, True, False, True, True, True, False]
+    assert pca.transform(column, skip_invalid=True).is_null().to_pylist() == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
     assert pca.reconstruction_error(column, skip_invalid=True).null_count == 4
     with pytest.raises(PcaError, match="row 3 has a value that is not finite in feature 0"):
         pca.transform(column)
