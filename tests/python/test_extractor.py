@@ -139,7 +139,7 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             "filter must be nearest, box, bilinear, hamming, bicubic or lanczos",
         ),
         ("pixels", {"resize_mode": "fit"}, ValueError, "resize_mode must be squash, center_crop or letterbox"),
-        ("pixels", {"normalization": "zero"}, ValueError, "normalization must be tf, caffe, torch, unit, raw"),
+        ("pixels", {"normalization": "zero"}, ValueError, "normalization must be tf, caffe, torch, unit or raw, got 'zero'"),
         ("pixels", {"normalization": ([0, 0, 0], [1, 1, 0])}, ValueError, "std"),
         ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max or flatten, got 'sum'"),
         ("pixels", {"layout": "HWC"}, ValueError, "layout must be NCHW or NHWC, got 'HWC'"),
