@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    __all__ = ["ExtractorOptions", "Unpack"]
+    from collections.abc import Sequence
 
 
 class ExtractorOptions(TypedDict, total=False):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator  # noqa: TC003 - pandas_udf and arrow_udf read the annotations
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,20 @@ import pyarrow as pa  # noqa: TC002 - likewise
 from pyspark import SparkFiles
 from pyspark.sql import Column, SparkSession
 from pyspark.sql.pandas import functions as pandas_functions
-from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StringType, StructField, StructType
 
-from sparkcider import FeatureExtractor, _worker
+from sparkcider import FeatureExtractor, Pca, _worker
 from sparkcider._delivery import deliver
 from sparkcider._worker import ModelFile
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-    from sparkcider._options import ExtractorOptions, Unpack
+    from typing_extensions import Unpack
+
+    from sparkcider._options import ExtractorOptions
+    from sparkcider.feature import PCAModel
 
 FEATURES = ArrayType(FloatType())
 FEATURES_AND_ERROR = StructType([StructField("features", FEATURES), StructField("error", StringType())])
@@ -59,10 +64,10 @@ def image_features(
     Example:
         >>> from pyspark.sql import SparkSession
         >>> spark = SparkSession.builder.master("local[1]").getOrCreate()
-        >>> images = spark.createDataFrame([(b"no image",)], "content binary")
+        >>> images = spark.createDataFrame([(None,)], "content binary")
         >>> features = image_features("content", model="pixels", with_error=True)
         >>> images.select(features.alias("f")).select("f.features", "f.error").first()
-        Row(features=None, error='unknown format: no image format recognised')
+        Row(features=None, error='null image')
     """
     session = SparkSession.active()
     column, _ = features_column(session, col, model, on_error=on_error, with_error=with_error, options=dict(options))
@@ -79,13 +84,99 @@ def features_column(
     options: dict[str, Any],
 ) -> tuple[Column, int]:
     """The column of `image_features`, for a given session, and D."""
-    if on_error not in ("null", "raise"):
-        raise ValueError(f"on_error must be null or raise, got {on_error}")
+    _check_on_error(on_error)
+    options = {name: _hashable(value) for name, value in options.items()}
     extractor = FeatureExtractor(model, **options)
     reference = _model_file(session, model, extractor.checksum, options)
-    function = _embed_udf(session, reference, on_error=on_error, with_error=with_error)
-    # Spark calls a deterministic function again for each part of a struct and for each filter that it pushes down.
-    return function.asNondeterministic()(col), extractor.embedding_dim
+
+    def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        return _worker.embed(batches, reference, SparkFiles.get, on_error=on_error, with_error=with_error)
+
+    def embed_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        return _worker.embed_pandas(batches, reference, SparkFiles.get, on_error=on_error, with_error=with_error)
+
+    returns = FEATURES_AND_ERROR if with_error else FEATURES
+    return _iterator_udf(session, embed, embed_pandas, returns)(col), extractor.embedding_dim
+
+
+def pca_project(
+    col: Column | str,
+    *,
+    model: PCAModel | Pca,
+    center: bool | None = None,
+    on_error: str = "null",
+    element_type: str = "float",
+) -> Column:
+    """Projects a column of features onto principal components: k values per row.
+
+    Args:
+        col: Column of `array<float>` or `array<double>`, D values per row. For vectors use `PCAModel.transform`, or
+            `vector_to_array` before and `array_to_vector` after.
+        model: The fitted PCA.
+        center: Subtract the mean (and divide by the scale of a standardised PCA) first. Default: as the model's own
+            `transform` does: always for a `Pca`, with `standardize` only for a `PCAModel`.
+        on_error: `null`: a null row, one with NaN or infinity or of another length gives null. `raise`: it stops.
+        element_type: `float` or `double`: type of the values given back; Spark must know it before it sees the column.
+
+    Returns:
+        The column, `array<float>` or `array<double>`.
+
+    Raises:
+        ValueError: An option has a value that it cannot take.
+        RuntimeError: There is no active Spark session.
+
+    Example:
+        >>> import numpy as np, pyarrow as pa
+        >>> from pyspark.sql import SparkSession
+        >>> from sparkcider import Moments, Pca
+        >>> spark = SparkSession.builder.master("local[1]").getOrCreate()
+        >>> moments = Moments()
+        >>> moments.update(pa.array([[0.0, 0.0], [2.0, 2.0]]))
+        2
+        >>> points = spark.createDataFrame([([2.0, 2.0],)], "xy array<double>")
+        >>> along = pca_project("xy", model=Pca.fit(moments, k=1), element_type="double")
+        >>> round(points.select(along.alias("a")).first().a[0], 3)
+        1.414
+    """
+    elements = {"float": FloatType(), "double": DoubleType()}
+    if element_type not in elements:
+        raise ValueError(f"element_type must be float or double, got {element_type}")
+    if isinstance(model, Pca):
+        pca, own_center = model, True
+    else:
+        pca, own_center = model._pca, model.getStandardize()  # noqa: SLF001 - the model's own face to Spark
+    return projected_column(
+        SparkSession.active(),
+        col,
+        pca,
+        center=own_center if center is None else center,
+        on_error=on_error,
+        element=elements[element_type],
+    )
+
+
+def projected_column(
+    session: SparkSession, col: Column | str, pca: Pca, *, center: bool, on_error: str, element: DataType
+) -> Column:
+    """The column of `pca_project`, for a given session."""
+    _check_on_error(on_error)
+    content = pca.to_bytes()
+    file = f"sparkcider-{sha256(content).hexdigest()}.pca"
+    deliver(session, file, lambda: content)
+    double = isinstance(element, DoubleType)
+
+    def project(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        return _worker.project(batches, file, SparkFiles.get, center=center, on_error=on_error)
+
+    def project_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        return _worker.project_pandas(batches, file, SparkFiles.get, center=center, on_error=on_error, double=double)
+
+    return _iterator_udf(session, project, project_pandas, ArrayType(element))(col)
+
+
+def _check_on_error(on_error: str) -> None:
+    if on_error not in ("null", "raise"):
+        raise ValueError(f"on_error must be null or raise, got {on_error}")
 
 
 def _model_file(
@@ -95,28 +186,21 @@ def _model_file(
     if Path(model).is_file():
         name = f"sparkcider-{checksum}.onnx"
         deliver(session, name, Path(model).read_bytes)
-    return ModelFile(name, checksum, tuple(sorted((key, _hashable(value)) for key, value in options.items())))
+    return ModelFile(name, checksum, tuple(sorted(options.items())))
 
 
 def _hashable(value: Any) -> Any:
     return tuple(_hashable(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def _has_arrow_udf(session: SparkSession) -> bool:
+def _iterator_udf(session: SparkSession, arrow: Any, pandas: Any, returns: Any) -> Callable[..., Column]:
     # The server runs the function: its version counts, too, where a newer client talks to it.
     version = tuple(int(part) for part in session.version.split(".")[:2])
-    return hasattr(pandas_functions, "arrow_udf") and version >= (4, 1)
-
-
-def _embed_udf(session: SparkSession, model: ModelFile, *, on_error: str, with_error: bool) -> Any:
-    returns = FEATURES_AND_ERROR if with_error else FEATURES
-
-    def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        return _worker.embed(batches, model, SparkFiles.get, on_error=on_error, with_error=with_error)
-
-    def embed_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        return _worker.embed_pandas(batches, model, SparkFiles.get, on_error=on_error, with_error=with_error)
-
-    if _has_arrow_udf(session):
-        return pandas_functions.arrow_udf(embed, returns)  # type: ignore[call-overload] # returns varies
-    return pandas_functions.pandas_udf(embed_pandas, returns)  # type: ignore[call-overload] # returns varies
+    arrow_udf: Any = getattr(pandas_functions, "arrow_udf", None)
+    if arrow_udf is not None and version >= (4, 1):
+        udf = arrow_udf(arrow, returns)
+    else:
+        udf = pandas_functions.pandas_udf(pandas, returns)
+    # Spark calls a deterministic function again for each part of a struct and for each filter that it pushes down.
+    once: Callable[..., Column] = udf.asNondeterministic()
+    return once

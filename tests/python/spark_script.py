@@ -1,0 +1,74 @@
+"""Runs on one kind of Spark and prints what came out as JSON: `spark_script.py MASTER | connect`.
+
+A process can hold classic Spark or Spark Connect, not both, so the tests start this once per kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import SparkSession
+from spark_images import TINY_MODEL, encoded_images
+from sparkcider.feature import PCA, ImageFeaturizer
+from sparkcider.functions import image_features
+
+
+def session(kind: str) -> SparkSession:
+    """Spark of that kind."""
+    if kind == "connect":
+        return SparkSession.builder.remote("local[2]").getOrCreate()
+    return (
+        SparkSession.builder.master(kind)
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.executorEnv.PYTHONPATH", os.environ["PYTHONPATH"])
+        .getOrCreate()
+    )
+
+
+def main(kind: str) -> None:
+    """Features, a pipeline fitted, saved and loaded, and a PCA of vectors."""
+    spark = session(kind)
+    images = spark.createDataFrame(encoded_images(), "id int, content binary").repartition(4)
+    rows = images.select("id", image_features("content", model=TINY_MODEL).alias("features")).collect()
+    features = np.array([row.features for row in sorted(rows) if row.features is not None], np.float32)
+
+    stages = [
+        ImageFeaturizer(inputCol="content", outputCol="features", model=str(TINY_MODEL), handleInvalid="skip"),
+        PCA(k=2, inputCol="features", outputCol="pca", standardize=True),
+    ]
+    model = Pipeline(stages=stages).fit(images)
+    projected = sorted(model.transform(images).select("id", "pca").collect())
+    with tempfile.TemporaryDirectory() as folder:
+        model.write().overwrite().save(f"{folder}/model")
+        loaded = PipelineModel.load(f"{folder}/model")
+        same = sorted(loaded.transform(images).select("id", "pca").collect()) == projected
+
+    vectors = model.transform(images).withColumn("vector", array_to_vector("features"))
+    of_vectors = PCA(k=2, inputCol="vector", outputCol="out", standardize=True).fit(vectors)
+    out = of_vectors.transform(vectors)
+    found = {
+        "features": sha256(features.tobytes()).hexdigest(),
+        "shape": features.shape,
+        "loaded_gives_the_same": same,
+        "pca": [row.pca for row in projected],
+        "ratios": list(model.stages[1].explainedVariance),
+        "vector_type": out.schema["out"].dataType.simpleString(),
+        "vector_ratios": list(of_vectors.explainedVariance),
+        "rows_out": out.count(),
+    }
+    Path(sys.argv[2]).write_text(json.dumps(found))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

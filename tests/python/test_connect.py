@@ -1,0 +1,76 @@
+"""The same results on classic Spark in one process, on two executors and on Spark Connect."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyspark
+import pytest
+import sparkcider
+from spark_images import GOOD, TINY_MODEL, encoded_images
+from sparkcider import FeatureExtractor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).parent
+
+KINDS = ["local[2]", "local-cluster[2,1,1024]", "connect"]
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+
+    def run(kind: str) -> dict[str, Any]:
+        if kind == "connect" and pyspark.__version__ < "4":
+            pytest.skip("PySpark 3.5 brings no Connect server, and its artifacts do not reach the workers")
+        if kind not in found:
+            path = tmp_path_factory.mktemp("outcome") / "outcome.json"
+            package = str(Path(sparkcider.__file__).parents[1])
+            environment = {
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([package, str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+                "PYSPARK_PYTHON": sys.executable,
+                "SPARK_HOME": str(Path(pyspark.__file__).parent),  # a local cluster starts its workers from there
+            }
+            command = [sys.executable, str(HERE / "spark_script.py"), kind, str(path)]
+            done = subprocess.run(
+                command, env=environment, cwd=path.parent, capture_output=True, text=True, timeout=280, check=False
+            )
+            assert done.returncode == 0, done.stderr[-4000:]
+            found[kind] = json.loads(path.read_text())
+        return found[kind]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_the_extractors_bit_for_bit(outcome: Callable[[str], dict[str, Any]], kind: str):
+    features, _ = FeatureExtractor(str(TINY_MODEL)).extract(pa.array([row[1] for row in encoded_images()]))
+    expected = np.array([row for row in features.to_pylist() if row is not None], np.float32)
+    assert outcome(kind)["shape"] == [GOOD, 4]
+    assert outcome(kind)["features"] == sha256(expected.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pipeline_fits_saves_and_loads(outcome: Callable[[str], dict[str, Any]], kind: str):
+    found, reference = outcome(kind), outcome(KINDS[0])
+    assert found["loaded_gives_the_same"]
+    np.testing.assert_allclose(found["ratios"], reference["ratios"], rtol=1e-9)
+    np.testing.assert_allclose(found["pca"], reference["pca"], atol=1e-5)  # float32 columns
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_give_vectors(outcome: Callable[[str], dict[str, Any]], kind: str):
+    found = outcome(kind)
+    assert (found["vector_type"], found["rows_out"]) == ("vector", GOOD)
+    np.testing.assert_allclose(found["vector_ratios"], found["ratios"], rtol=1e-6)
