@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
 from sparkcider import _worker
 
 if TYPE_CHECKING:

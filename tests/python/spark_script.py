@@ -17,6 +17,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import SparkSession
 from spark_images import TINY_MODEL, encoded_images
+
 from sparkcider.feature import PCA, ImageFeaturizer
 from sparkcider.functions import image_features
 

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyspark
 import pytest
-import sparkcider
 from spark_images import GOOD, TINY_MODEL, encoded_images
+
+import sparkcider
 from sparkcider import FeatureExtractor
 
 if TYPE_CHECKING:

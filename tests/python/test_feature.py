@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
+
 from sparkcider import functions
 from sparkcider.feature import PCA, ImageFeaturizer, PCAModel
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
+
 from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, _worker, functions
 from sparkcider.functions import image_features
 

@@ -13,6 +13,7 @@ from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseVector, Vectors
 from pyspark.sql.functions import col
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler
+
 from sparkcider import Pca, PcaError, _moments, _worker
 from sparkcider.feature import PCA, PCAModel
 from sparkcider.functions import pca_project
