@@ -70,7 +70,11 @@ pub struct Embedder {
 
 impl fmt::Debug for Embedder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Embedder").field("model", &self.model).field("output", &self.output).finish()
+        formatter
+            .debug_struct("Embedder")
+            .field("model", &self.model)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
 

@@ -49,10 +49,18 @@ fn checksum(path: &Path) -> std::io::Result<String> {
     let mut block = vec![0; 1 << 20];
     loop {
         match file.read(&mut block)? {
-            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hexadecimal(&digest.finalize())),
             n => digest.update(&block[..n]),
         }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// What the user says about a model; `None` leaves it to the model file, its graph, or the default.

@@ -1,6 +1,7 @@
 //! Decoding against Pillow 12.1: the project's own fixtures, the odd and broken files of the test data, hostile bytes.
 //!
 //! The tables are written by `tests/data/decode/make_fixtures.py` and `make_pillow_table.py`.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_collect)] // tests: shared functions, a word on skipping, digests of little
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Bytes to embeddings through public names only, on the tiny models and images of `tests/data`.
+#![allow(clippy::unwrap_used)] // in the functions that tests share, too
 
 mod common;
 
@@ -25,9 +26,9 @@ fn raw() -> ExtractorOptions {
 /// Binary PPM-like content is no supported format, so the images are BMPs, written here: 54 bytes of header, rows of BGR.
 fn bmp(side: u32, level: impl Fn(u32, u32, u32) -> u8) -> Vec<u8> {
     let row = (side * 3).next_multiple_of(4);
-    let size = 54 + row * side;
+    let length = 54 + row * side;
     let mut bytes = b"BM".to_vec();
-    for word in [size, 0, 54, 40, side, side] {
+    for word in [length, 0, 54, 40, side, side] {
         bytes.extend(word.to_le_bytes());
     }
     bytes.extend([1, 0, 24, 0]);

@@ -1,4 +1,5 @@
 //! The PCA against scikit-learn's numbers (`tests/data/make_pca_fixtures.py`), and its own properties.
+#![allow(clippy::unwrap_used, clippy::float_cmp)] // in the functions that tests share, too; exact zeros are meant
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! Components made unique: past the rank, and in sign.
 
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2};
 
 /// Entries whose magnitudes differ by less than this count as equal, so that rounding decides nothing.
 const TIE: f64 = 1e-6;
@@ -17,7 +17,7 @@ pub(crate) fn complete(components: &mut Array2<f64>, k: usize, n_features: usize
     }
     for next in m..k {
         let mut row = Array1::zeros(n_features);
-        row[first_largest(left.view())] = 1.0;
+        row[first_largest(&left)] = 1.0;
         let found = all.slice(ndarray::s![..next, ..]);
         for _ in 0..2 {
             // Twice is enough: W. Kahan, in B. N. Parlett, "The Symmetric Eigenvalue Problem", 1980, section 6-9.
@@ -35,13 +35,13 @@ pub(crate) fn complete(components: &mut Array2<f64>, k: usize, n_features: usize
 /// with `u_based_decision=False`.
 pub(crate) fn fix_signs(components: &mut Array2<f64>) {
     for mut row in components.rows_mut() {
-        if row[first_largest(row.mapv(f64::abs).view())] < 0.0 {
+        if row[first_largest(&row.mapv(f64::abs))] < 0.0 {
             row.mapv_inplace(|value| -value);
         }
     }
 }
 
-fn first_largest(values: ArrayView1<'_, f64>) -> usize {
+fn first_largest(values: &Array1<f64>) -> usize {
     let largest = values.iter().copied().fold(0.0, f64::max);
     values.iter().position(|&value| value >= largest * (1.0 - TIE)).unwrap_or(0)
 }

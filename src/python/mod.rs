@@ -1,4 +1,8 @@
 //! The Python module `sparkcider._native`: the only place that names pyo3. Table of contents only.
+#![allow(
+    clippy::doc_markdown, // these comments are Python's docstrings
+    clippy::needless_pass_by_value // a boundary function owns what Python hands over
+)]
 
 mod doctor;
 mod error;

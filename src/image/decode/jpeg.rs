@@ -24,7 +24,9 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let mut pixels = decode_pixels(decoder, if inks { PixelFormat::Cmyk } else { PixelFormat::Rgb })?;
     if inks {
         // Pillow takes every CMYK JPEG for Adobe's, which stores the inks inverted.
-        pixels.iter_mut().for_each(|ink| *ink = 255 - *ink);
+        for ink in &mut pixels {
+            *ink = 255 - *ink;
+        }
         pixels = colour::from_cmyk(&pixels);
     }
     Ok((RgbImage::new(height.into(), width.into(), pixels)?, orientation))

@@ -101,7 +101,9 @@ impl Samples {
             if bits > 8 || number(&mut reader, Tag::Compression)? != Some(CompressionMethod::None.to_u16()) {
                 return Err(fault("compressed or 16-bit samples of FillOrder 2 are not supported"));
             }
-            values.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+            for byte in &mut values {
+                *byte = byte.reverse_bits();
+            }
         }
         if bits < 8 {
             let row = width as usize * per_pixel / planes;
@@ -133,7 +135,9 @@ impl Samples {
                 Ok(colour::from_grey_alpha(&values, background))
             }
             (Some(Photometric::WhiteIsZero | Photometric::BlackIsZero), 1) => {
-                values.iter_mut().for_each(|grey| *grey *= scale);
+                for grey in &mut values {
+                    *grey *= scale;
+                }
                 Ok(colour::from_grey(&values))
             }
             (Some(Photometric::RGB), 3) => Ok(values),

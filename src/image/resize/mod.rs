@@ -162,7 +162,7 @@ fn both(
         if kept.end < start + vertical.count {
             let first = start.max(kept.start);
             if first < kept.end {
-                rows.copy_within((first - kept.start) * row_out..kept.len() * row_out, 0)
+                rows.copy_within((first - kept.start) * row_out..kept.len() * row_out, 0);
             }
             kept = first..kept.end.max(first);
             let end = (kept.start + rows.len() / row_out).min(height);
