@@ -6,6 +6,7 @@
 //! and its nearest multiplies where Pillow adds), so the passes are our own.
 
 mod filter;
+mod lanes;
 mod passes;
 mod placement;
 mod taps;
