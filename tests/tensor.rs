@@ -66,8 +66,5 @@ fn words_are_read_as_they_are_shown() {
     for word in ["tf", "caffe", "torch", "unit", "raw"] {
         assert_eq!(word.parse::<Normalization>().unwrap().to_string(), word);
     }
-    assert_eq!(
-        "nchw".parse::<Layout>().unwrap_err().to_string(),
-        "layout must be NCHW or NHWC, got 'nchw'"
-    );
+    assert_eq!("nchw".parse::<Layout>().unwrap_err().to_string(), "layout must be NCHW or NHWC, got 'nchw'");
 }

@@ -58,7 +58,7 @@ def resized(image: Image.Image, size: tuple[int, int], resample: int, mode: str)
 
 
 def resize_cases() -> list[str]:
-    """Lines of height, width, out height, out width, filter, mode, sha256 of the pixels; the seed is the line's number."""
+    """Lines of height, width, out height, out width, filter, mode, sha256; the seed is the number of the line."""
     dice = random.Random(12)  # noqa: S311
     sizes = SIZES + [tuple((dice.randint(1, 90), dice.randint(1, 90)) for _ in range(2)) for _ in range(12)]
     lines = []

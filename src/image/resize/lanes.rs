@@ -39,7 +39,7 @@ impl Lanes for Portable {
     fn weighted<'a>(self, vectors: impl Iterator<Item = (&'a [u8; LANES], &'a i32)>) -> [u8; LANES] {
         let mut sums = [HALF; LANES];
         for (values, weight) in vectors {
-            sums = array::from_fn(|lane| sums[lane] + i32::from(values[lane]) * weight);
+            sums = array::from_fn(|lane| sums[lane].wrapping_add(i32::from(values[lane]).wrapping_mul(*weight)));
         }
         sums.map(level)
     }
@@ -110,6 +110,40 @@ mod x86 {
                 }
                 let levels = _mm512_max_epi32(_mm512_srai_epi32::<PRECISION>(sums), _mm512_setzero_si512());
                 transmute(_mm512_cvtusepi32_epi8(levels))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors and weights with sums far outside 0..=255 on both sides.
+    fn sums(cpu: impl Lanes) -> Vec<[u8; LANES]> {
+        (1..40_i32)
+            .map(|count| {
+                let vectors: Vec<[u8; LANES]> =
+                    (0..count).map(|row| array::from_fn(|lane| ((row * 71 + lane as i32 * 37) % 256) as u8)).collect();
+                let weights: Vec<i32> = (0..count)
+                    .map(|row| ((row * 7 + count) % 11 - 4) * (1 << PRECISION) / count * (count % 3 - 1) + row)
+                    .collect();
+                cpu.weighted(vectors.iter().zip(&weights))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_kind_of_cpu_sums_alike() {
+        let expected = sums(Portable);
+        assert!(expected.as_flattened().contains(&0) && expected.as_flattened().contains(&255));
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(cpu) = Avx2::detect() {
+                assert_eq!(sums(cpu), expected);
+            }
+            if let Some(cpu) = Avx512::detect() {
+                assert_eq!(sums(cpu), expected);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The two passes over the pixels.
 
-use super::lanes::{LANES, Lanes, Portable, rounded};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
+use super::lanes::{LANES, Lanes, Portable, rounded};
 use super::taps::Taps;
 
 /// Channels of a pixel.
@@ -54,14 +54,7 @@ dispatch! {
 }
 
 #[inline(always)]
-fn horizontal_pass(
-    cpu: impl Lanes,
-    rows: &[u8],
-    width: usize,
-    taps: &Taps,
-    columns: &mut Vec<Column>,
-    out: &mut [u8],
-) {
+fn horizontal_pass(cpu: impl Lanes, rows: &[u8], width: usize, taps: &Taps, columns: &mut Vec<Column>, out: &mut [u8]) {
     let row_out = taps.len() * RGB;
     columns.resize(width, [0; LANES]);
     for (rows, out) in rows.chunks(ROWS * width * RGB).zip(out.chunks_mut(ROWS * row_out)) {
