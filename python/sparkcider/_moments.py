@@ -46,7 +46,7 @@ def collect_moments(features: DataFrame, width: int | None, *, skip_invalid: boo
     if skip_invalid and width is None:
         width = _first_width(features)
 
-    def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         partition = 0 if context is None else context.partitionId()
         return _worker.partial_moments(batches, partition, width, skip_invalid=skip_invalid)
@@ -71,7 +71,7 @@ def _first_width(features: DataFrame) -> int | None:
 
 
 def _merged(partials: DataFrame) -> DataFrame:
-    def merge(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return _worker.merge_partials(batches, FAN_IN)
 
     # Sorted, so that the same partitioning gives the same sums to the last bit.

@@ -135,7 +135,7 @@ def project_pandas(
 
 def partial_moments(
     batches: Iterable[pa.RecordBatch], partition: int, width: int | None, *, skip_invalid: bool
-) -> Iterable[pa.RecordBatch]:
+) -> Iterator[pa.RecordBatch]:
     """Sums one partition's features up: its moments as rows of `PARTIALS`, or its fault; nothing for no rows.
 
     Args:

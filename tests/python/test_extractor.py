@@ -20,7 +20,7 @@ DATA = Path(__file__).parent.parent / "data"
 TINY = str(DATA / "tiny_nchw.onnx")
 CHANNELS = 4
 
-# The bound for every single image. Pixels are equal bit for bit, so what is left is ONNX Runtime's own rounding.
+# The bound for every single image. Pixels are equal bit for bit, so what is left is ONNX Runtime's own rounding.
 COSINE = 0.9999
 
 
@@ -139,7 +139,12 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             "filter must be nearest, box, bilinear, hamming, bicubic or lanczos",
         ),
         ("pixels", {"resize_mode": "fit"}, ValueError, "resize_mode must be squash, center_crop or letterbox"),
-        ("pixels", {"normalization": "zero"}, ValueError, "normalization must be tf, caffe, torch, unit or raw, got 'zero'"),
+        (
+            "pixels",
+            {"normalization": "zero"},
+            ValueError,
+            "normalization must be tf, caffe, torch, unit or raw, got 'zero'",
+        ),
         ("pixels", {"normalization": ([0, 0, 0], [1, 1, 0])}, ValueError, "std"),
         ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max or flatten, got 'sum'"),
         ("pixels", {"layout": "HWC"}, ValueError, "layout must be NCHW or NHWC, got 'HWC'"),
