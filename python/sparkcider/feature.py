@@ -126,7 +126,7 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         >>> spark = SparkSession.builder.master("local[1]").getOrCreate()
         >>> points = spark.createDataFrame([([0.0, 0.0],), ([1.0, 1.0],), ([2.0, 2.0],)], "xy array<double>")
         >>> model = PCA(k=1, inputCol="xy", outputCol="along").fit(points)
-        >>> [round(share, 6) for share in model.explainedVariance]
+        >>> [round(float(share), 6) for share in model.explainedVariance]
         [1.0]
         >>> [round(row.along[0], 3) for row in model.transform(points).collect()]
         [0.0, 1.414, 2.828]

@@ -1,4 +1,4 @@
-"""What the tests share: one Spark session and the place of the test data."""
+"""What the tests and the examples in docstrings share: one Spark session and the place of the test data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-HERE = Path(__file__).parent
-REPOSITORY = HERE.parents[1]
+REPOSITORY = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     sql = pytest.importorskip("pyspark.sql", reason="needs the extra sparkcider[spark]")
     # The workers run this interpreter, and unpickle functions that the test modules define.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(HERE)]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH"), str(REPOSITORY / "tests" / "python")])
+    )
     scratch = tmp_path_factory.mktemp("spark")
     session = (
         sql.SparkSession.builder.master("local[2]")
@@ -44,6 +45,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(autouse=True)
+def _examples_find_the_session(request: pytest.FixtureRequest) -> None:
+    """An example that says `SparkSession.builder.getOrCreate()` gets the tests' session."""
+    if isinstance(request.node, pytest.DoctestItem) and "SparkSession" in str(request.node.dtest.docstring):
+        request.getfixturevalue("spark")
 
 
 @pytest.fixture(scope="session")
