@@ -1,0 +1,267 @@
+"""``sparkcider doctor``: what is installed here, what does not fit together, and what to do about it.
+
+Works where things are missing, pyspark and the compiled module included: that is what it is for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+
+# (package, first version that works, first that does not, whether Spark jobs need it)
+_PACKAGES = (
+    ("numpy", (1, 20), (3,), True),
+    ("pyarrow", (14,), None, True),
+    ("pyspark", (3, 5), (5,), False),
+    ("pandas", (2,), (4,), False),
+)
+# Major Java versions by major PySpark version: "Downloading" on spark.apache.org/docs/3.5.x and /4.x
+_JAVA = {3: (8, 11, 17), 4: (17, 21)}
+_SIDE = 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    status: str
+    """``ok``, ``warning`` (some things will not work) or ``failed``."""
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Looks at everything that sparkcider stands on, in the order in which it is needed.
+
+    Returns:
+        One finding each for Python, sparkcider, every package, Java, the processor, ONNX Runtime and an inference.
+    """
+    packages = [_package(name, low, high, required=required) for name, low, high, required in _PACKAGES]
+    spark = [finding for finding in (_pyspark_and_pandas(), _java(), _worker_python()) if finding is not None]
+    return [_python(), _sparkcider(), *packages, *spark, _processor(), _onnxruntime(), _inference()]
+
+
+def main(*, as_json: bool) -> int:
+    """Prints the findings; returns 1 if one of them failed, else 0."""
+    findings = examine()
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        print("\n".join(_line(finding) for finding in findings))
+    return 1 if any(finding.status == FAILED for finding in findings) else 0
+
+
+def _line(finding: Finding) -> str:
+    line = f"{finding.status:<8} {finding.name:<14} {finding.found}"
+    return f"{line}\n{'':<8} {'':<14} -> {finding.advice}" if finding.advice else line
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}"
+    return Finding("python", OK, found)
+
+
+def _sparkcider() -> Finding:
+    try:
+        import sparkcider
+    except ImportError as error:
+        return Finding("sparkcider", FAILED, str(error), "install it again for this Python and machine")
+    return Finding("sparkcider", OK, f"{sparkcider.__version__} at {Path(sparkcider.__file__).parent}")
+
+
+def _package(name: str, low: tuple[int, ...], high: tuple[int, ...] | None, *, required: bool) -> Finding:
+    missing = FAILED if required else WARNING
+    wanted = ">=" + ".".join(map(str, low)) + ("" if high is None else ",<" + ".".join(map(str, high)))
+    advice = f"pip install '{name}{wanted}'"
+    version = _version(name)
+    if version is None:
+        return Finding(name, missing, "not installed", advice + ("" if required else " (Spark jobs need it)"))
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
+        return Finding(name, FAILED, f"{version}, but its import fails: {error}", advice)
+    if _numbers(version) < low or (high is not None and _numbers(version) >= high):
+        return Finding(name, FAILED, version, advice)
+    return Finding(name, OK, version)
+
+
+def _pyspark_and_pandas() -> Finding | None:
+    """PySpark's own opinion of the pandas and pyarrow beside it."""
+    if _version("pyspark") is None or _version("pandas") is None:
+        return None
+    try:
+        utils = importlib.import_module("pyspark.sql.pandas.utils")
+        utils.require_minimum_pandas_version()
+        utils.require_minimum_pyarrow_version()
+    except Exception as error:  # noqa: BLE001 - the import itself fails for some pairs of versions
+        cause = str(error).strip().splitlines()[0]
+        return Finding("pandas for Spark", FAILED, cause, "install the versions that this PySpark asks for")
+    return None
+
+
+def _java() -> Finding | None:
+    pyspark = _version("pyspark")
+    if pyspark is None:
+        return None
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    fitting = _JAVA.get(_numbers(pyspark)[0], ())
+    advice = f"PySpark {pyspark} runs on Java {' or '.join(map(str, fitting))}: install one, or set JAVA_HOME to it"
+    if java is None:
+        return Finding("java", FAILED, "not found: neither JAVA_HOME nor `java` on the PATH", advice)
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("java", FAILED, f"{java} does not run: {error}", advice)
+    first = next((line for line in answer.stderr.splitlines() if "version" in line), answer.stderr.strip())
+    if java_major(first) not in fitting:
+        return Finding("java", FAILED, f"{first} at {java}", advice)
+    return Finding("java", OK, f"{first} at {java}")
+
+
+def java_major(line: str) -> int | None:
+    """The major version in the line that ``java -version`` prints.
+
+    Example:
+        >>> java_major('java version "1.8.0_392"'), java_major('openjdk version "17.0.15" 2025-04-15')
+        (8, 17)
+    """
+    numbers = re.search(r'"(?:1\.)?(\d+)', line)
+    return int(numbers[1]) if numbers else None
+
+
+def _worker_python() -> Finding | None:
+    """Executors on this machine must run the driver's Python version."""
+    chosen = os.environ.get("PYSPARK_PYTHON")
+    if _version("pyspark") is None or chosen is None:
+        return None
+    path = shutil.which(chosen)
+    if path is None:
+        return Finding("PYSPARK_PYTHON", FAILED, f"{chosen} is no program here", f"set it to {sys.executable}")
+    code = "import platform, sparkcider; print(platform.python_version())"
+    answer = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if answer.returncode != 0:
+        cause = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        return Finding("PYSPARK_PYTHON", FAILED, f"{path}: {cause}", "install sparkcider for that Python too")
+    version = answer.stdout.strip()
+    if _numbers(version)[:2] != sys.version_info[:2]:
+        return Finding("PYSPARK_PYTHON", FAILED, f"{path} is {version}", f"set it to {sys.executable}")
+    return Finding("PYSPARK_PYTHON", OK, f"{path}, {version}")
+
+
+def _processor() -> Finding:
+    try:
+        from sparkcider import _native
+    except ImportError:
+        return Finding("processor", WARNING, f"{os.cpu_count()} cores", "the compiled module is missing")
+    features = _native._cpu_features()
+    found = f"{os.cpu_count()} cores, {', '.join(features) or 'no vector extensions'}"
+    if platform.machine() in ("x86_64", "AMD64") and "avx2" not in features:
+        return Finding("processor", WARNING, found, "networks run several times faster where there is AVX2")
+    return Finding("processor", OK, found)
+
+
+def _onnxruntime() -> Finding:
+    advice = "reinstall sparkcider, or set SPARKCIDER_ONNXRUNTIME to a libonnxruntime.so of version 1.17 or newer"
+
+    def load() -> Finding:
+        from sparkcider import _native
+
+        path, build = _native._onnxruntime()
+        version = re.search(r"version=?\s*([\d.]+)", build) or re.search(r"so\.([\d.]+)$", str(path))
+        return Finding("onnxruntime", OK, f"{version[1] if version else build} at {path}")
+
+    return _tried("onnxruntime", load, advice)
+
+
+def _inference() -> Finding:
+    """A real way through decoding, resizing, tensor and network, with an answer that is known."""
+
+    def infer() -> Finding:
+        import numpy as np
+        import pyarrow as pa
+
+        from sparkcider import FeatureExtractor
+        from sparkcider.samples import encode_png
+
+        color = [200, 100, 50]
+        image = encode_png(np.full((5, 7, 3), color, np.uint8))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "mean.onnx")
+            path.write_bytes(mean_network())
+            features, errors = FeatureExtractor(path, normalization="raw").extract(pa.array([image]))
+        mean = features[0].as_py()
+        if mean != color:
+            found = f"expected the mean colour {color}, got {mean} {errors[0].as_py() or ''}"
+            return Finding("inference", FAILED, found, "report this as a bug")
+        return Finding("inference", OK, f"an image of colour {color} through a network gives its mean")
+
+    return _tried("inference", infer, "see the findings above")
+
+
+def _tried(name: str, look: Callable[[], Finding], advice: str) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - every failure is a finding
+        return Finding(name, FAILED, str(error).strip().splitlines()[0], advice)
+
+
+def mean_network() -> bytes:
+    """A whole ONNX file: (N, 3, 8, 8) float32 in, the mean over the pixels (N, 3, 1, 1) out.
+
+    Written field by field after onnx.proto (opset 13, IR 8), so that no package is needed to make it.
+    """
+    float32 = 1
+    node = _bytes(1, b"image") + _bytes(2, b"mean") + _bytes(4, b"GlobalAveragePool")
+    graph = _bytes(1, node) + _bytes(2, b"mean")
+    for number, name, side in ((11, b"image", _SIDE), (12, b"mean", 1)):
+        sizes = (_bytes(2, b"n"), _number(1, 3), _number(1, side), _number(1, side))
+        shape = b"".join(_bytes(1, size) for size in sizes)
+        tensor = _number(1, float32) + _bytes(2, shape)
+        graph += _bytes(number, _bytes(1, name) + _bytes(2, _bytes(1, tensor)))
+    return _number(1, 8) + _bytes(7, graph) + _bytes(8, _number(2, 13))
+
+
+def _number(field: int, value: int) -> bytes:
+    """A protobuf integer field; every value here is below 128, so one byte."""
+    return struct.pack("BB", field << 3, value)
+
+
+def _bytes(field: int, content: bytes) -> bytes:
+    """A protobuf field of bytes, text or message; its length in two groups of seven bits, the lower first."""
+    upper, lower = divmod(len(content), 1 << 7)
+    return bytes([field << 3 | 2, lower | 1 << 7, upper]) + content
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # pyspark of a cluster lies on PYTHONPATH without the metadata of an installation
+        try:
+            module = importlib.import_module(package)
+        except Exception:  # noqa: BLE001 - a broken installation may raise anything
+            return None
+        return str(getattr(module, "__version__", "0"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,198 @@
+"""The command line: its options, its one-line errors and the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import sparkcider
+from sparkcider import cli, job
+from sparkcider.job import JobConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+MINIMUM = ["run", "--input", "in", "--output", "out", "--model", "pixels"]
+
+
+def parsed(*words: str) -> JobConfig:
+    return cli._config(cli._parser().parse_args([*MINIMUM, *words]))
+
+
+@pytest.fixture
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong command must be refused before Spark starts."""
+
+    def start(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("Spark was started")
+
+    monkeypatch.setattr(job, "start_session", start)
+
+
+def test_every_option_of_run_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["run", "--help"]) == 0
+    text = capsys.readouterr().out
+    required = {"input", "output", "model"}
+    free = {"help", "master", "conf", "verbose"}
+    for action in vars(cli._parser())["_subparsers"]._group_actions[0].choices["run"]._actions:
+        name = action.option_strings[-1].lstrip("-")
+        assert f"--{name}" in text
+        if name not in required | free | {"pca-k"}:
+            assert "default" in action.help, name
+
+
+def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sparkcider {sparkcider.__version__}\n"
+    assert cli.main(["--help"]) == 0
+    assert "run | demo | doctor" in capsys.readouterr().out
+
+
+def test_nothing_said_means_the_libraries_defaults():
+    assert parsed() == JobConfig(input="in", output="out", model="pixels")
+
+
+def test_options_have_the_names_of_the_library():
+    words = (
+        "--input-size 192x256 --resize-mode center_crop --crop-ratio 0.9 --filter box --layout NHWC --color-order BGR "
+        "--normalization 0.5,0.4,0.3/0.2,0.2,0.1 --pooling max --layer top --intra-threads 2 --no-exif "
+        "--max-pixels 1000 --background 255,0,7"
+    )
+    assert parsed(*words.split()).options == {
+        "input_size": (192, 256),
+        "resize_mode": "center_crop",
+        "crop_ratio": 0.9,
+        "filter": "box",
+        "normalization": ([0.5, 0.4, 0.3], [0.2, 0.2, 0.1]),
+        "layout": "NHWC",
+        "color_order": "BGR",
+        "pooling": "max",
+        "layer": "top",
+        "intra_threads": 2,
+        "apply_exif": False,
+        "max_pixels": 1000,
+        "background": (255, 0, 7),
+    }
+    assert parsed("--input-size", "224").options == {"input_size": 224}
+    assert parsed("--normalization", "torch").options == {"normalization": "torch"}
+
+
+def test_the_jobs_options_arrive():
+    words = ["--glob", "*.jpg", "--label-regex", "(x)", "--pca-k", "7", "--standardize", "--mode", "overwrite"]
+    assert parsed(*words, "--format", "json, csv") == JobConfig(
+        input="in",
+        output="out",
+        model="pixels",
+        glob="*.jpg",
+        label_regex="(x)",
+        pca_k=7,
+        standardize=True,
+        formats=("json", "csv"),
+        mode="overwrite",
+    )
+
+
+@pytest.mark.usefixtures("no_spark")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pca-variance", "1.5"], "sparkcider: pca_variance must be in (0, 1], got 1.5"),
+        (["--pca-k", "2000"], "sparkcider: pca_k must be at most 1200, the number of features of pixels, got 2000"),
+        (["--format", "xml"], "sparkcider: formats must be among parquet, json, csv, got 'xml'"),
+        (["--model", "/no/such.onnx"], "sparkcider: model file not found: /no/such.onnx"),
+        (["--input-size", "big"], "argument --input-size: a side (224) or height x width (224x224), not 'big'"),
+        (["--background", "256,0,0"], "argument --background: three levels from 0 to 255 as R,G,B, not '256,0,0'"),
+        (["--normalization", "1,2/3"], "argument --normalization: one of tf, caffe, torch, unit, raw, or mean/std"),
+        (["--conf", "spark.x"], "argument --conf: KEY=VALUE, not 'spark.x'"),
+        (["--pca-k", "1", "--pca-variance", "0.5"], "argument --pca-variance: not allowed with argument --pca-k"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_code_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([*MINIMUM, *words]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("no_spark")
+def test_a_model_that_is_no_onnx_is_code_1_and_shows_a_traceback_only_if_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = tmp_path / "model.onnx"
+    model.write_text("no network")
+    words = [*MINIMUM, "--model", str(model), "--normalization", "tf"]
+    assert cli.main(words) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"sparkcider: model {model}: ")
+    assert cli.main([*words, "--verbose"]) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("one line", "one line"),
+        ("", "RuntimeError"),
+        (
+            "[PATH_NOT_FOUND] Path does not exist. SQLSTATE: 42K03\n\nJVM stacktrace:\nat x",
+            "[PATH_NOT_FOUND] Path does not",
+        ),
+        (
+            "An error occurred while calling o94.load.\n: java.io.IOException: Illegal\n\tat x",
+            "java.io.IOException: Illegal",
+        ),
+        (
+            (
+                'Job aborted\nTraceback (most recent call last):\n  File "a.py", line 1, in f\n'
+                "sparkcider.ModelError: model m: broken\n\n\tat org.apache.spark"
+            ),
+            "model m: broken",
+        ),
+        (
+            "[JAVA_GATEWAY_EXITED] Java gateway process exited",
+            "Java does not start, and Spark needs it; `sparkcider doctor`",
+        ),
+    ],
+)
+def test_errors_of_spark_shrink_to_the_line_that_says_the_cause(text: str, line: str):
+    explained = cli.explain(RuntimeError(text))
+    assert explained.startswith(line)
+    assert "\n" not in explained
+
+
+def test_the_demo_shows_labels_variance_speed_and_where_the_result_is(tmp_path: Path):
+    # In a folder with a space, by a Python that is not the first of the PATH.
+    environment = {name: value for name, value in os.environ.items() if name != "PYSPARK_PYTHON"}
+    command = [sys.executable, "-m", "sparkcider", "demo", "--output", "my demo"]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=280
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    lines = answer.stdout.splitlines()
+    assert sum(line.split()[-2:] == ["12", "12"] for line in lines) == 19
+    assert any(line.startswith("Apple Green") and line.split()[-2:] == ["13", "12"] for line in lines)
+    assert any(line.startswith("1 x JPEG: ") for line in lines)
+    assert any(line.endswith(" images/s") for line in lines)
+    result = tmp_path / "my demo" / "result"
+    assert lines[-1] == f"Result: {result}"
+    summary = json.loads((result / "summary.json").read_text())
+    assert (summary["images"], summary["errors"]) == (240, 1)
+    assert f"... {summary['pca']['k']} in all" in answer.stdout
+
+
+def test_a_missing_input_is_one_line_and_leaves_nothing(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(job, "start_session", lambda *_arguments, **_options: spark)
+    monkeypatch.setattr(spark, "stop", lambda: None)
+    words = ["run", "--input", f"{tmp_path}/nowhere", "--output", f"{tmp_path}/out", "--model", "pixels"]
+    assert cli.main(words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"input     {tmp_path}/nowhere ...", f"sparkcider: input {tmp_path}/nowhere does not exist"]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,135 @@
+"""``sparkcider doctor``: what it finds here, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkcider import doctor
+from sparkcider.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def finding(name: str) -> doctor.Finding:
+    return next(found for found in doctor.examine() if found.name == name)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == package else version(name))
+
+
+def test_a_sound_machine_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    assert main(["doctor"]) == 0, capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    names = ["python", "sparkcider", "numpy", "pyarrow", "pyspark", "pandas", "java", "PYSPARK_PYTHON", "processor"]
+    assert [line.split()[1] for line in lines] == [*names, "onnxruntime", "inference"]
+    assert all(line.startswith("ok ") for line in lines)
+
+
+def test_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]):
+    main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in found] == [entry.name for entry in doctor.examine()]
+    assert set(found[0]) == {"name", "status", "found", "advice"}
+
+
+def test_pyspark_is_not_imported_before_it_is_looked_for():
+    code = "import sys, sparkcider.cli, sparkcider.doctor; sys.exit('pyspark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_pyspark_it_warns_and_does_not_ask_for_java(monkeypatch: pytest.MonkeyPatch):
+    without(monkeypatch, "pyspark")
+    found = doctor.examine()
+    assert next(entry for entry in found if entry.name == "pyspark") == doctor.Finding(
+        "pyspark", "warning", "not installed", "pip install 'pyspark>=3.5,<5' (Spark jobs need it)"
+    )
+    assert "java" not in [entry.name for entry in found]
+
+
+def test_a_missing_pyarrow_fails(monkeypatch: pytest.MonkeyPatch):
+    without(monkeypatch, "pyarrow")
+    assert finding("pyarrow") == doctor.Finding("pyarrow", "failed", "not installed", "pip install 'pyarrow>=14'")
+
+
+def test_an_old_pyarrow_fails(monkeypatch: pytest.MonkeyPatch):
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: "13.0.0" if name == "pyarrow" else version(name))
+    assert (finding("pyarrow").status, finding("pyarrow").found) == ("failed", "13.0.0")
+
+
+@pytest.mark.parametrize(
+    ("pyspark", "line", "status"),
+    [
+        ("4.1.0", 'openjdk version "17.0.15" 2025-04-15', "ok"),
+        ("4.1.0", 'openjdk version "11.0.2" 2019-01-15', "failed"),
+        ("3.5.1", 'java version "1.8.0_392"', "ok"),
+        ("3.5.1", 'openjdk version "25" 2025-09-16', "failed"),
+    ],
+)
+def test_java_must_fit_the_pyspark(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pyspark: str, line: str, status: str
+):
+    program(tmp_path / "bin" / "java", f"echo '{line}' >&2")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "_version", lambda _name: pyspark)
+    found = doctor._java()
+    assert found is not None
+    assert found.status == status
+    if status == "failed":
+        assert f"PySpark {pyspark} runs on Java" in found.advice
+
+
+def test_no_java_fails_with_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = doctor._java()
+    assert found is not None
+    assert found.status == "failed"
+    assert "install one, or set JAVA_HOME" in found.advice
+
+
+def test_workers_of_another_python_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PYSPARK_PYTHON", str(program(tmp_path / "python3", "echo 3.8.1")))
+    found = finding("PYSPARK_PYTHON")
+    assert (found.status, found.advice) == ("failed", f"set it to {sys.executable}")
+
+
+def test_workers_without_sparkcider_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    script = "echo \"ModuleNotFoundError: No module named 'sparkcider'\" >&2; exit 1"
+    monkeypatch.setenv("PYSPARK_PYTHON", str(program(tmp_path / "python3", script)))
+    assert finding("PYSPARK_PYTHON").advice == "install sparkcider for that Python too"
+
+
+def test_a_missing_onnx_runtime_fails_with_advice():
+    environment = {**os.environ, "SPARKCIDER_ONNXRUNTIME": "/no/such/libonnxruntime.so"}
+    command = [sys.executable, "-m", "sparkcider", "doctor", "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    found = {entry["name"]: entry for entry in json.loads(answer.stdout)}
+    assert answer.returncode == 1
+    assert found["onnxruntime"]["status"] == found["inference"]["status"] == "failed"
+    assert "/no/such/libonnxruntime.so" in found["onnxruntime"]["found"]
+    assert "SPARKCIDER_ONNXRUNTIME" in found["onnxruntime"]["advice"]
+
+
+def test_the_network_written_by_hand_is_valid_onnx():
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    model = onnx.load_from_string(doctor.mean_network())
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["GlobalAveragePool"]
