@@ -251,7 +251,7 @@ class _Work:
             model = pca.fit(good)
             model.transform(good).select("path", "label", "pca").write.parquet(self.staging.child("pca"))
             model.save(self.staging.child("pca-model"))
-            ratios = [float(ratio) for ratio in model.explainedVariance]
+            ratios = [float(ratio) for ratio in model.explainedVariance.toArray()]
             self.staging.write_text("explained_variance.csv", _variance_csv(ratios))
             done(f"{len(ratios):,} components hold {sum(ratios):.1%} of the variance")
         return {"k": len(ratios), "explained_variance_ratio": ratios, "standardize": self.config.standardize}
