@@ -1,4 +1,4 @@
-//! Principal components of feature rows: [`moments::Moments`] of the rows, [`Pca`] fitted to them,
+//! Principal components of feature rows: [`moments::Moments`] of the rows (very wide rows: [`sketch::Sketch`]), [`Pca`] fitted to them,
 //! [`projection::Projection`] of rows onto its components.
 //!
 //! With X (N, D) the rows, m their mean and S = sum of (x - m)(x - m)^T their scatter:
@@ -20,6 +20,7 @@ mod complete;
 pub mod moments;
 pub mod projection;
 mod scatter;
+pub mod sketch;
 mod solver;
 
 pub use block::Real;
@@ -29,6 +30,7 @@ use block::divisor;
 use bytes::{Reader, header, put_counts, put_numbers};
 use complete::{complete, fix_signs};
 use moments::Moments;
+pub use solver::randomized::Krylov;
 use solver::{Solution, covariance, gram};
 
 use crate::{Error, Result};
@@ -73,10 +75,12 @@ pub enum Solver {
     Covariance,
     /// From the N x N products of the rows.
     Gram,
+    /// From the products of the scatter with a few directions, over a few passes ([`Krylov`]).
+    Randomized,
 }
 
 impl Solver {
-    const ALL: [Self; 2] = [Self::Covariance, Self::Gram];
+    const ALL: [Self; 3] = [Self::Covariance, Self::Gram, Self::Randomized];
 
     /// The solver's name.
     #[must_use]
@@ -84,6 +88,7 @@ impl Solver {
         match self {
             Self::Covariance => "covariance",
             Self::Gram => "gram",
+            Self::Randomized => "randomized",
         }
     }
 }
@@ -94,7 +99,7 @@ impl std::str::FromStr for Solver {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|solver| solver.name() == name).ok_or_else(|| Error::Option {
             name: "solver",
-            expected: "covariance or gram".to_owned(),
+            expected: "covariance, gram or randomized".to_owned(),
             found: name.to_owned(),
         })
     }
@@ -122,7 +127,8 @@ impl Pca {
     /// an orthonormal set, always to the same one. One row, or constant rows, have rank 0.
     ///
     /// # Errors
-    /// [`Error::Option`] if k is not in 1..=D, the variance not in (0, 1], or `solver` gram and the rows are not kept;
+    /// [`Error::Option`] if k is not in 1..=D, the variance not in (0, 1], `solver` gram and the rows are
+    /// not kept, or `solver` randomized;
     /// [`Error::NotEnoughSamples`] for no rows; [`Error::Pca`] if D is over [`moments::MAX_SCATTER_FEATURES`] for the
     /// covariance solver, or products overflow f64.
     pub fn fit(moments: &Moments, keep: Keep, standardize: bool, solver: Option<Solver>) -> Result<Self> {
@@ -139,6 +145,13 @@ impl Pca {
                     name: "solver",
                     expected: format!("covariance for more than D / 2 or {} rows", moments::MAX_ROWS_KEPT),
                     found: format!("gram for {} rows of {} features", moments.n_samples(), moments.n_features()),
+                });
+            }
+            (_, Some(Solver::Randomized)) => {
+                return Err(Error::Option {
+                    name: "solver",
+                    expected: "covariance or gram for moments".to_owned(),
+                    found: "randomized, which takes a basis over the rows instead".to_owned(),
                 });
             }
             (_, None | Some(Solver::Covariance)) => {

@@ -9,6 +9,7 @@ mod error;
 mod extractor;
 mod moments;
 mod pca;
+mod randomized;
 mod samples;
 
 /// sparkcider's Rust core.
@@ -24,6 +25,8 @@ mod native {
     use super::moments::PyMoments;
     #[pymodule_export]
     use super::pca::PyPca;
+    #[pymodule_export]
+    use super::randomized::{PyRandomizedPca, PySketch};
     #[pymodule_export]
     use super::samples::encode_jpeg_bytes;
 }

@@ -259,7 +259,8 @@ impl PyPca {
     }
 }
 
-fn keep(k: Option<i64>, variance: Option<f64>) -> Result<Keep> {
+/// How many components, from exactly one of k and variance.
+pub(super) fn keep(k: Option<i64>, variance: Option<f64>) -> Result<Keep> {
     let one = |found: &str| Error::Option {
         name: "k or variance",
         expected: "given, one of the two".to_owned(),

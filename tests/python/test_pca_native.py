@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 
 import sparkcider
 from sparkcider import Moments, Pca, PcaError, SparkciderError
+from sparkcider._native import RandomizedPca, Sketch
 
 # The bounds. Both sides compute in f64, so the ratios come far closer.
 RATIO = 1e-9
@@ -205,8 +206,27 @@ def test_eight_rows_of_8192_features_give_sixteen_components() -> None:
     np.testing.assert_allclose(pca.explained_variance_ratio_.sum(), 1)
 
 
+def test_the_randomized_solver_meets_scikit_learn_over_merged_partitions() -> None:
+    rows = decaying(400, 300, np.float32)
+    solver = RandomizedPca(300, width=40, standardize=True)
+    for _ in range(5):
+        merged = Sketch(solver.basis())
+        for part in np.array_split(rows, 7):
+            sketch = Sketch(solver.basis())
+            sketch.update(features(part))
+            merged.merge(Sketch.from_bytes(sketch.to_bytes()))
+        solver.step(merged)
+    pca = solver.finish(k=10)
+    exact = rows.astype(np.float64)
+    theirs = PCA(10, svd_solver="full").fit((exact - exact.mean(axis=0)) / exact.std(axis=0, ddof=1))
+    np.testing.assert_allclose(pca.explained_variance_ratio_, theirs.explained_variance_ratio_, rtol=1e-3)
+    assert pca.solver_ == "randomized"
+    with pytest.raises(PcaError, match="can be merged, not updated"):
+        Sketch.from_bytes(merged.to_bytes()).update(features(rows))
+
+
 def test_examples_of_the_docstrings_run() -> None:
-    for cls in (sparkcider.Moments, sparkcider.Pca):
+    for cls in (sparkcider.Moments, sparkcider.Pca, RandomizedPca):
         test = doctest.DocTestParser().get_doctest(cls.__doc__, {}, cls.__name__, None, None)
         assert test.examples
         assert doctest.DocTestRunner().run(test).failed == 0

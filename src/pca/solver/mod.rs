@@ -2,6 +2,7 @@
 
 pub(crate) mod covariance;
 pub(crate) mod gram;
+pub(crate) mod randomized;
 
 use faer::{ColRef, Mat, MatRef};
 use ndarray::Array2;
@@ -37,15 +38,24 @@ impl Spectrum {
     /// # Errors
     /// [`Error::Pca`] if products overflowed f64.
     pub(crate) fn exact(ascending: ColRef<'_, f64>, n_samples: u64) -> Result<Self> {
-        if !ascending.is_all_finite() {
+        let descending: Vec<f64> = ascending.iter().rev().copied().collect();
+        let mut spectrum = Self::partial(&descending, 0.0, n_samples)?;
+        spectrum.total = spectrum.eigenvalues.iter().sum();
+        Ok(spectrum)
+    }
+
+    /// From the largest eigenvalues in descending order, and the sum of all.
+    ///
+    /// # Errors
+    /// [`Error::Pca`] if products overflowed f64.
+    pub(crate) fn partial(descending: &[f64], total: f64, n_samples: u64) -> Result<Self> {
+        if !descending.iter().all(|value| value.is_finite()) {
             return Err(not_solved());
         }
-        let tolerance = ascending.iter().next_back().unwrap_or(&0.0) * RANK_TOLERANCE;
+        let tolerance = descending.first().unwrap_or(&0.0) * RANK_TOLERANCE;
         let most = usize::try_from(n_samples.saturating_sub(1)).unwrap_or(usize::MAX);
-        let eigenvalues: Vec<f64> =
-            ascending.iter().rev().copied().take(most).take_while(|&value| value > tolerance).collect();
-        let total = eigenvalues.iter().sum();
-        Ok(Self { eigenvalues, total })
+        let in_rank = descending.iter().copied().take(most).take_while(|&value| value > tolerance);
+        Ok(Self { eigenvalues: in_rank.collect(), total })
     }
 
     pub(crate) fn rank(&self) -> usize {

@@ -1,0 +1,194 @@
+//! `RandomizedPca` on the driver and `Sketch` in the tasks: PCA of very wide rows over a few passes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arrow_array::ArrayRef;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3_arrow::input::AnyArray;
+
+use crate::Error;
+use crate::columns::{FloatRows, float_rows};
+use crate::pca::Krylov;
+use crate::pca::sketch::{Basis, Sketch};
+use crate::python::error::detach;
+use crate::python::pca::{PyPca, keep};
+
+/// What one task sums in one pass: the scatter times the basis of the pass, without the scatter.
+///
+/// Args:
+///     basis: Bytes of `RandomizedPca.basis()`.
+///
+/// Raises:
+///     ValueError: The bytes are no basis.
+#[pyclass(frozen, name = "Sketch", module = "sparkcider._native")]
+pub struct PySketch {
+    /// None after `from_bytes`: a sketch that is only merged needs no basis.
+    basis: Option<Basis>,
+    sketch: Mutex<Sketch>,
+}
+
+#[pymethods]
+impl PySketch {
+    #[new]
+    fn new(py: Python<'_>, basis: &[u8]) -> PyResult<Self> {
+        let basis = detach(py, || Basis::from_bytes(basis))?;
+        Ok(Self { sketch: Mutex::new(Sketch::new(&basis)), basis: Some(basis) })
+    }
+
+    /// Adds the rows of a column of features, as `Moments.update` does.
+    ///
+    /// Args:
+    ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row.
+    ///     skip_invalid: Leave out and count (`n_invalid`) rows that cannot be used.
+    ///
+    /// Returns:
+    ///     The number of rows added.
+    ///
+    /// Raises:
+    ///     TypeError: The column holds something else.
+    ///     PcaError: A row cannot be used, or the sketch came from bytes and has no basis.
+    #[pyo3(signature = (features, *, skip_invalid=false))]
+    fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
+        let basis = self.basis.as_ref().ok_or_else(|| Error::Pca {
+            reason: "a sketch from bytes has no basis: it can be merged, not updated".to_owned(),
+        })?;
+        let (chunks, _) = features.into_chunked_array()?.into_inner();
+        detach(py, || {
+            let mut sketch = self.lock();
+            let add = |chunk: &ArrayRef| match float_rows(chunk)? {
+                FloatRows::F32(rows) => sketch.update(basis, &rows, skip_invalid),
+                FloatRows::F64(rows) => sketch.update(basis, &rows, skip_invalid),
+            };
+            chunks.iter().map(add).sum()
+        })
+    }
+
+    /// Adds all rows that `other` has seen in the same pass.
+    ///
+    /// Raises:
+    ///     PcaError: The other is of another pass.
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        detach(py, || {
+            let theirs = other.lock().clone(); // never two locks at once
+            self.lock().merge(&theirs)
+        })
+    }
+
+    /// The sketch as bytes, for `from_bytes`.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = detach(py, || Ok(self.lock().to_bytes()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// A sketch from the bytes of `to_bytes`, to merge and to hand to `RandomizedPca.step`.
+    ///
+    /// Raises:
+    ///     ValueError: The bytes are something else, cut off or of another version.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let sketch = detach(py, || Sketch::from_bytes(data))?;
+        Ok(Self { basis: None, sketch: Mutex::new(sketch) })
+    }
+
+    /// N, the rows added.
+    #[getter]
+    fn n_samples(&self) -> u64 {
+        self.lock().n_samples()
+    }
+
+    /// Rows left out by `skip_invalid`.
+    #[getter]
+    fn n_invalid(&self) -> u64 {
+        self.lock().n_invalid()
+    }
+}
+
+impl PySketch {
+    fn lock(&self) -> MutexGuard<'_, Sketch> {
+        self.sketch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A PCA under way by block Krylov iteration: per pass, `basis()` goes to the tasks and `step()` takes their merged
+/// sketch, at least twice; `residual()` says how good it is; `finish()` gives the `Pca`.
+///
+/// Args:
+///     n_features: D.
+///     width: Directions per pass: k and some 10 more.
+///     standardize: Divide each feature by its sample standard deviation; a constant feature becomes 0.
+///     seed: Of the first directions.
+///
+/// Raises:
+///     ValueError: The width is not in 1..=D.
+///
+/// Example:
+///     >>> import pyarrow as pa
+///     >>> from sparkcider._native import RandomizedPca, Sketch
+///     >>> rows = pa.array([[0.0, 1.0, 5.0], [2.0, 3.0, 5.0], [4.0, 5.0, 5.0]])
+///     >>> solver = RandomizedPca(3, width=1)
+///     >>> for _ in range(2):
+///     ...     sketch = Sketch(solver.basis())
+///     ...     _ = sketch.update(rows)
+///     ...     solver.step(sketch)
+///     >>> solver.finish(k=1).explained_variance_ratio_.round(6)
+///     array([1.])
+#[pyclass(frozen, name = "RandomizedPca", module = "sparkcider._native")]
+pub struct PyRandomizedPca {
+    krylov: Mutex<Krylov>,
+}
+
+#[pymethods]
+impl PyRandomizedPca {
+    #[new]
+    #[pyo3(signature = (n_features, *, width, standardize=false, seed=0))]
+    fn new(py: Python<'_>, n_features: usize, width: usize, standardize: bool, seed: u64) -> PyResult<Self> {
+        let krylov = detach(py, || Krylov::new(n_features, width, standardize, seed))?;
+        Ok(Self { krylov: Mutex::new(krylov) })
+    }
+
+    /// What the next pass multiplies with, as bytes for `Sketch`: 8 D width and a few.
+    fn basis<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = detach(py, || Ok(self.lock().basis().to_bytes()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Takes in the merged sketch of all rows of one pass.
+    ///
+    /// Raises:
+    ///     PcaError: It is of another pass or of other rows, or has no rows, or products overflow.
+    fn step(&self, py: Python<'_>, sketch: &PySketch) -> PyResult<()> {
+        detach(py, || {
+            let sketch = sketch.lock().clone(); // never two locks at once
+            self.lock().step(&sketch)
+        })
+    }
+
+    /// The largest |S u - λ u| / λ of the first k components; None before the second pass.
+    fn residual(&self, py: Python<'_>, k: usize) -> PyResult<Option<f64>> {
+        detach(py, || self.lock().residual(k))
+    }
+
+    /// Whether no further pass can add to the components: all directions that the rows have are known.
+    #[getter]
+    fn exhausted(&self) -> bool {
+        self.lock().exhausted()
+    }
+
+    /// The PCA of what was found, with either k or variance.
+    ///
+    /// Raises:
+    ///     ValueError: An option has a value that it cannot take.
+    ///     PcaError: There were less than two passes, or less was found than is asked for.
+    #[pyo3(signature = (*, k=None, variance=None))]
+    fn finish(&self, py: Python<'_>, k: Option<i64>, variance: Option<f64>) -> PyResult<PyPca> {
+        let keep = keep(k, variance)?;
+        Ok(detach(py, || self.lock().finish(keep))?.into())
+    }
+}
+
+impl PyRandomizedPca {
+    fn lock(&self) -> MutexGuard<'_, Krylov> {
+        self.krylov.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
