@@ -1,4 +1,10 @@
 //! The randomized solver against the exact ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap
+)] // tests: made-up numbers
 
 use ndarray::Array2;
 use sparkcider::Error;

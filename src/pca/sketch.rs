@@ -103,7 +103,9 @@ impl Sketch {
         let block_rows = (BLOCK_BYTES / 8 / n_features.max(1)).clamp(1, BLOCK_ROWS);
         for rows in valid.chunks(block_rows) {
             let mut kept = Rows::default();
-            rows.iter().for_each(|row| T::store(row, &mut kept));
+            for row in rows {
+                T::store(row, &mut kept);
+            }
             self.absorb(basis.columns.as_ref(), kept.centred(n_features, 0..rows.len(), 0..n_features));
         }
         Ok(valid.len())

@@ -249,7 +249,9 @@ fn new_directions(known: MatRef<'_, f64>, mut candidates: Mat<f64>) -> Mat<f64> 
 
 fn normalize(column: &mut [f64]) {
     let length = column.iter().map(|value| value * value).sum::<f64>().sqrt();
-    column.iter_mut().for_each(|value| *value *= reciprocal(length));
+    for value in column {
+        *value *= reciprocal(length);
+    }
 }
 
 fn beside(left: &Mat<f64>, right: &Mat<f64>) -> Mat<f64> {
