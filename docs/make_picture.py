@@ -1,6 +1,6 @@
 """Draws the README's picture from a result: the images in the plane of two components, and the explained variance.
 
-    python docs/make_picture.py sparkcider-demo/result docs/images/result.png
+    python docs/make_picture.py sparkcider-demo/result docs/images/demo.png
 
 Needs matplotlib.
 """
