@@ -33,9 +33,9 @@ fn every_pixel_is_pillows() {
         let [height, width, out_height, out_width] = [0, 1, 2, 3].map(|i| case[i].parse().unwrap());
         let mode = ResizeMode::parse(&case[5], None, Some([10, 200, 30])).unwrap();
         let image = noise(height, width, seed);
-        let resized = resizer.fit(&image, out_height, out_width, mode, case[4].parse().unwrap()).unwrap();
-        assert_eq!((resized.height(), resized.width()), (out_height, out_width));
-        assert_eq!(sha256(resized.pixels()), case[6], "{case:?}");
+        let out = resizer.fit(&image, out_height, out_width, mode, case[4].parse().unwrap()).unwrap();
+        assert_eq!((out.height(), out.width()), (out_height, out_width));
+        assert_eq!(sha256(out.pixels()), case[6], "{case:?}");
     }
 }
 

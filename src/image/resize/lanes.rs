@@ -50,11 +50,14 @@ pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports)] // twenty intrinsics
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
     use super::{HALF, LANES, Lanes};
     use crate::image::resize::taps::PRECISION;
+
+    const SHIFT: i32 = PRECISION as i32;
 
     /// A CPU with AVX2; a value of it is the proof.
     #[derive(Clone, Copy)]
@@ -79,7 +82,6 @@ mod x86 {
                     low = _mm256_add_epi32(low, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(values), weight));
                     high = _mm256_add_epi32(high, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(upper), weight));
                 }
-                const SHIFT: i32 = PRECISION as i32;
                 let words = _mm256_packs_epi32(_mm256_srai_epi32::<SHIFT>(low), _mm256_srai_epi32::<SHIFT>(high));
                 // packing works in halves of a register: bring the four quarters back into order
                 let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);

@@ -2,7 +2,7 @@
 //!
 //! A horizontal pass, then a vertical one, u8 between them; each output level is a sum of input levels times weights
 //! of 22 bits behind the point in i32, rounded once. Pillow 13 chooses the order of the passes by size and so differs;
-//! `docs/numerics.md` has the definitions. No release of `fast_image_resize` gives these bits (its weights have 16 bits,
+//! `docs/numerics.md` has the definitions. `fast_image_resize` 6.1 gives these bits in no filter (its weights have 16 bits,
 //! and its nearest multiplies where Pillow adds), so the passes are our own.
 
 mod filter;
