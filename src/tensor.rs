@@ -204,13 +204,14 @@ impl TensorWriter {
         match self.layout {
             Layout::Nhwc => {
                 for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
-                    *out = [0, 1, 2].map(|c| self.values[c][usize::from(pixel[self.channels[c]])]);
+                    // written out: as a loop over the channels it takes seven times as long
+                    let [first, second, third] = self.channels.map(|channel| usize::from(pixel[channel]));
+                    *out = [self.values[0][first], self.values[1][second], self.values[2][third]];
                 }
             }
             Layout::Nchw => {
-                for ((plane, values), channel) in
-                    out.chunks_exact_mut(pixels.len()).zip(&self.values).zip(self.channels)
-                {
+                let planes = out.chunks_exact_mut(pixels.len());
+                for ((plane, values), channel) in planes.zip(&self.values).zip(self.channels) {
                     for (out, pixel) in plane.iter_mut().zip(pixels) {
                         *out = values[usize::from(pixel[channel])];
                     }
