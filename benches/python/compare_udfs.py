@@ -1,6 +1,6 @@
 """Images per second of featurizing in Spark: sparkcider beside the UDFs that people write by hand.
 
-    python benches/python/compare_udfs.py --images FOLDER --model mobilenetv2.onnx [--normalization tf]
+    python benches/python/compare_udfs.py [--images FOLDER] [--model mobilenetv2.onnx] [--normalization tf]
 
 Needs pyspark, pillow, onnxruntime and (for the Keras UDF; skipped without) tensorflow. Everything runs in one
 local[2] session over the same Parquet file of encoded images into the noop sink; each alternative runs twice and the
@@ -25,6 +25,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+MODEL = str(DATA / "models" / "mobilenetv2_imagenet.onnx")
 CORES = 2
 SIDE = 224
 
@@ -169,8 +171,8 @@ def session():
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--model", required=True, help="MobileNetV2 as ONNX, channels last")
+    parser.add_argument("--images", type=Path, default=DATA / "fruits" / "Test", help="default: %(default)s")
+    parser.add_argument("--model", default=MODEL, help="MobileNetV2 as ONNX, channels last (default: %(default)s)")
     parser.add_argument("--normalization", default="tf")
     parser.add_argument("--rows", type=int, default=22_800, help="rows for sparkcider (default: 22800)")
     parser.add_argument("--slow-rows", type=int, default=2_280, help="rows for the hand-written UDFs (default: 2280)")

@@ -1,6 +1,6 @@
 """Peak memory of the Python worker that featurizes one Arrow batch of 10,000 images (Linux).
 
-    python benches/python/worker_memory.py --images FOLDER --model mobilenetv2.onnx [--normalization tf]
+    python benches/python/worker_memory.py [--images FOLDER] [--model mobilenetv2.onnx] [--normalization tf]
 
 One partition, one batch, local[1]; the peak is the kernel's own high-water mark (VmHWM) of the worker process. The
 issue's bound is 400 MB.
@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+MODEL = str(DATA / "models" / "mobilenetv2_imagenet.onnx")
 
 
 def worker_peak_mb() -> dict[int, float]:
@@ -36,8 +39,8 @@ def worker_peak_mb() -> dict[int, float]:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--images", type=Path, default=DATA / "fruits" / "Test", help="default: %(default)s")
+    parser.add_argument("--model", default=MODEL, help="default: %(default)s")
     parser.add_argument("--normalization", default="tf")
     parser.add_argument("--rows", type=int, default=10_000)
     arguments = parser.parse_args()
