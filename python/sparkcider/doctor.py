@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import warnings
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -104,17 +105,20 @@ def _package(name: str, low: tuple[int, ...], high: tuple[int, ...] | None, *, r
 
 
 def _pyspark_and_pandas() -> Finding | None:
-    """PySpark's own opinion of the pandas and pyarrow beside it."""
+    """PySpark's own opinion of the pandas and pyarrow beside it: it refuses the too old, warns of the too new."""
     if _version("pyspark") is None or _version("pandas") is None:
         return None
+    advice = "install the versions that this PySpark asks for"
     try:
-        utils = importlib.import_module("pyspark.sql.pandas.utils")
-        utils.require_minimum_pandas_version()
-        utils.require_minimum_pyarrow_version()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            utils = importlib.import_module("pyspark.sql.pandas.utils")
+            utils.require_minimum_pandas_version()
+            utils.require_minimum_pyarrow_version()
     except Exception as error:  # noqa: BLE001 - the import itself fails for some pairs of versions
-        cause = str(error).strip().splitlines()[0]
-        return Finding("pandas for Spark", FAILED, cause, "install the versions that this PySpark asks for")
-    return None
+        return Finding("pandas for Spark", FAILED, str(error).strip().splitlines()[0], advice)
+    doubts = [str(warning.message) for warning in warned if "pandas" in str(warning.message)]
+    return Finding("pandas for Spark", WARNING, doubts[0], advice) if doubts else None
 
 
 def _java() -> Finding | None:
