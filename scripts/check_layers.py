@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 ORDER = [
     *["error", "words", "image", "pca", "onnxruntime", "graph", "samples"],
-    *["tensor", "model", "embedding", "extractor", "columns", "python", "lib"],
+    *["tensor", "model", "embedding", "layers", "extractor", "columns", "python", "lib"],
 ]
 """The modules of `src/`, each knowing those before it."""
 

@@ -98,7 +98,10 @@ impl Embedder {
         let fault = |reason: String| Error::Model { model: model.clone(), reason };
         let environment = onnxruntime::environment(library)?;
         let no_onnx = |cause| fault(format!("ONNX Runtime cannot load it as ONNX: {cause}"));
-        let session = build(&environment, intra_threads, |builder| builder.commit_from_file(&file.path));
+        let build = |commit: &dyn Fn(&mut SessionBuilder) -> ort::Result<Session>| {
+            build(&environment, intra_threads, GraphOptimizationLevel::Level3, commit)
+        };
+        let session = build(&|builder| builder.commit_from_file(&file.path));
         let mut session = session.map_err(no_onnx)?;
         let input = image_input(&session, layout).map_err(fault)?;
         let layer = layer.map(str::to_owned).or_else(|| metadata(&session, "output_name"));
@@ -106,8 +109,7 @@ impl Embedder {
         let output = layer.unwrap_or_else(|| outputs.first().copied().unwrap_or_default().to_owned());
         if !outputs.contains(&output.as_str()) {
             let onnx = with_layer(file, &output, &outputs)?;
-            session =
-                build(&environment, intra_threads, |builder| builder.commit_from_memory(&onnx)).map_err(no_onnx)?;
+            session = build(&|builder| builder.commit_from_memory(&onnx)).map_err(no_onnx)?;
         }
         let metadata = |key: &str| metadata(&session, key);
         let pooling = match (pooling, metadata("pooling")) {
@@ -165,15 +167,17 @@ impl Embedder {
     }
 }
 
-fn build(
+/// A session that takes no core from others: sequential, no spinning threads.
+pub(crate) fn build(
     environment: &Environment,
     intra_threads: usize,
+    optimization: GraphOptimizationLevel,
     commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<Session>,
 ) -> std::result::Result<Session, String> {
     let text = |error: ort::Error<_>| first_line(&error.to_string());
     let mut builder = Session::builder(environment)
         .map_err(|error| first_line(&error.to_string()))?
-        .with_optimization_level(GraphOptimizationLevel::Level3)
+        .with_optimization_level(optimization)
         .map_err(text)?
         .with_parallel_execution(false)
         .map_err(text)?
@@ -207,7 +211,8 @@ fn metadata(session: &Session, key: &str) -> Option<String> {
     session.metadata().ok()?.custom(&format!("sparkcider.{key}"))
 }
 
-fn image_input(session: &Session, layout: Option<Layout>) -> std::result::Result<InputSpec, String> {
+/// The one image input of a session.
+pub(crate) fn image_input(session: &Session, layout: Option<Layout>) -> std::result::Result<InputSpec, String> {
     let [input] = session.inputs() else {
         let names: Vec<&str> = session.inputs().iter().map(Outlet::name).collect();
         return Err(format!("expects one image input, found {}: {}", names.len(), names.join(", ")));

@@ -118,6 +118,24 @@ impl FeatureExtractor {
         Ok(extractor)
     }
 
+    /// The same preparation without the network: its `extract` gives the network's input, (N, 3 x H x W) in its layout.
+    #[must_use]
+    pub fn inputs(&self) -> Self {
+        let Preprocessing { height, width, .. } = self.preprocessing;
+        let embedding_dim = height as usize * width as usize * 3;
+        Self {
+            checksum: PIXELS.to_owned(),
+            preprocessing: self.preprocessing,
+            decode: self.decode,
+            resizer: Resizer::default(),
+            writer: self.writer.clone(),
+            network: None,
+            embedding_dim,
+            chunk: 1,
+            tensor: vec![0.0; embedding_dim],
+        }
+    }
+
     /// D, the length of an embedding.
     #[must_use]
     pub fn embedding_dim(&self) -> usize {

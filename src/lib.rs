@@ -22,6 +22,7 @@ pub mod tensor;
 
 pub mod embedding;
 pub mod graph;
+pub mod layers;
 pub mod model;
 pub mod onnxruntime;
 

@@ -99,6 +99,9 @@ impl InputSpec {
     /// # Errors
     /// A sentence that says why this is no input for RGB images.
     pub fn from_dims(dims: &[i64], layout: Option<Layout>) -> std::result::Result<Self, String> {
+        if dims.is_empty() {
+            return Err("expects an image input of rank 4, but its graph leaves the rank of the input open".to_owned());
+        }
         let &[batch, a, b, c] = dims else {
             return Err(format!("expects an image input of rank 4, found {}", shape_text(dims)));
         };
@@ -187,7 +190,7 @@ impl Preprocessing {
         let (height, width) = input_size(model, input, metadata, options)?;
         let resize_mode = match (options.resize_mode, metadata("resize_mode")) {
             (Some(mode), _) => mode,
-            (None, Some(text)) => ResizeMode::parse(&text, None, None)?,
+            (None, Some(text)) => ResizeMode::parse(&text, crop_ratio(metadata("crop_ratio"))?, None)?,
             (None, None) => ResizeMode::default(),
         };
         let normalization = match (options.normalization, metadata("normalization")) {
@@ -220,6 +223,14 @@ fn said<T: std::str::FromStr<Err = Error>>(option: Option<T>, metadata: Option<S
         (None, Some(text)) => text.parse().map(Some),
         (None, None) => Ok(None),
     }
+}
+
+fn crop_ratio(metadata: Option<String>) -> Result<Option<f32>> {
+    let number = |text: String| {
+        let found = format!("'{text}'");
+        text.parse().map_err(|_| Error::Option { name: "crop_ratio", expected: "a number".to_owned(), found })
+    };
+    metadata.map(number).transpose()
 }
 
 fn input_size(

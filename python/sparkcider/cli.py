@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sparkcider
+from sparkcider import _models_cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what is installed here, what is wrong, what to do")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(command=_doctor, verbose=False)
+    _models_cli.add_commands(commands)
     return parser
 
 
@@ -126,7 +128,7 @@ def _add_data(run: argparse.ArgumentParser) -> None:
 def _add_extractor(run: argparse.ArgumentParser) -> None:
     add = run.add_argument_group("model and preprocessing").add_argument
     # No default here: what is not said stays with the model's file, its graph and FeatureExtractor.
-    add("--model", required=True, help="path of an ONNX file, or `pixels`: small images themselves as features")
+    add("--model", required=True, help="name, path or URI of an ONNX file, or `pixels`: small images as features")
     add("--input-size", type=_size, metavar="N|HxW", help="in pixels (default: the model's own; pixels: 20)")
     add("--resize-mode", choices=("squash", "center_crop", "letterbox"), help="(default: squash)")
     add("--crop-ratio", type=float, metavar="R", help="for center_crop: input size over short side (default: 0.875)")
@@ -242,7 +244,7 @@ def _demo(options: argparse.Namespace) -> int:
     folder = Path(options.output).absolute()
     images, result = folder / "images", folder / "result"
     _say(f"{'samples':<9} {write_samples(images):,} files in {images}")
-    config = JobConfig(input=f"file:{images}", output=f"file:{result}", model="pixels", mode="overwrite")
+    config = JobConfig(input=f"file:{images}", output=f"file:{result}", model="fruits-tiny", mode="overwrite")
     summary = _run_job(config, "local[*]", {}, verbose=options.verbose)
     print(_demo_table(summary))
     print(f"Result: {result}")

@@ -17,6 +17,7 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, String
 from sparkcider import FeatureExtractor, Pca, _worker
 from sparkcider._delivery import deliver
 from sparkcider._worker import ModelFile
+from sparkcider.models import preplaced, resolve
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +48,7 @@ def image_features(
 
     Args:
         col: Column of encoded images (JPEG, PNG, ...), as `spark.read.format("binaryFile")` gives in `content`.
-        model: Path of an ONNX file on the driver, or `"pixels"`.
+        model: Name, path or URI as in `sparkcider.models.resolve`, or `"pixels"`.
         on_error: `null`: a bad image or null row gives null. `raise`: it stops the job with its reason.
         with_error: Give `struct<features: array<float>, error: string>`; error is null for a good image.
         **options: Those of `sparkcider.FeatureExtractor` (`input_size`, `normalization`, ...).
@@ -86,8 +87,9 @@ def features_column(
     """The column of `image_features`, for a given session, and D."""
     _check_on_error(on_error)
     options = {name: _hashable(value) for name, value in options.items()}
-    extractor = FeatureExtractor(model, **options)
-    reference = _model_file(session, model, extractor.checksum, options)
+    path = resolve(model)
+    extractor = FeatureExtractor(path, **options)
+    reference = _model_file(session, path, extractor.checksum, options, send=not preplaced(model))
 
     def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         return _worker.embed(batches, reference, SparkFiles.get, on_error=on_error, with_error=with_error)
@@ -179,13 +181,11 @@ def _check_on_error(on_error: str) -> None:
         raise ValueError(f"on_error must be null or raise, got {on_error}")
 
 
-def _model_file(
-    session: SparkSession, model: str | os.PathLike[str], checksum: str, options: dict[str, Any]
-) -> ModelFile:
-    name = None
-    if Path(model).is_file():
+def _model_file(session: SparkSession, path: str, checksum: str, options: dict[str, Any], *, send: bool) -> ModelFile:
+    name = path if Path(path).is_file() else None  # SparkFiles.get leaves an absolute path as it is
+    if name is not None and send:
         name = f"sparkcider-{checksum}.onnx"
-        deliver(session, name, Path(model).read_bytes)
+        deliver(session, name, Path(path).read_bytes)
     return ModelFile(name, checksum, tuple(sorted(options.items())))
 
 

@@ -61,7 +61,7 @@ class JobConfig:
         input: Folder, glob or Hadoop URI; folders are read with everything below them. Files whose names begin with
             ``_`` or ``.`` are no input. A file that is no image becomes a row with an error.
         output: Folder or Hadoop URI of the result; its parent must be writable too.
-        model: ``"pixels"`` or the path of an ONNX file.
+        model: ``"pixels"``, or the name, path or URI of an ONNX file: see ``sparkcider.models.resolve``.
         options: Options of ``FeatureExtractor`` by their names, such as ``{"input_size": 224}``.
         label_regex: Regular expression (Java's) whose first group, searched in a file's full path, is its label;
             ``None``: the parent folder's name.

@@ -15,7 +15,7 @@ use crate::embedding::Pooling;
 use crate::extractor::{ExtractorOptions, FeatureExtractor};
 use crate::image::decode::{DecodeOptions, MAX_PIXELS};
 use crate::image::resize::ResizeMode;
-use crate::model::ModelOptions;
+use crate::model::{ModelOptions, PIXELS};
 use crate::python::error::detach;
 use crate::tensor::Normalization;
 use crate::{Error, Result};
@@ -54,7 +54,8 @@ enum Scaling {
 /// Turns encoded images into embeddings with one model.
 ///
 /// Args:
-///     model: `"pixels"`, or the path of an ONNX file with one image input (float32, rank 4).
+///     model: `"pixels"`, or an ONNX file with one image input (float32, rank 4): a path, or a name or URI as
+///         `sparkcider.models.resolve` takes them.
 ///     input_size: Side or (height, width) in pixels. Default: what the model says; 20 for `pixels`.
 ///     resize_mode: `squash` (default), `center_crop` or `letterbox`.
 ///     crop_ratio: For `center_crop`: input size over the short side before the cut. Default 0.875.
@@ -72,7 +73,7 @@ enum Scaling {
 ///
 /// Raises:
 ///     FileNotFoundError: There is no such model file.
-///     ModelError: The file is no ONNX, or no network with one image input, or ONNX Runtime cannot be loaded.
+///     ModelError: The file cannot be read, is no ONNX, or no network with one image input, or ONNX Runtime cannot be loaded.
 ///     ValueError: An option has a value that it cannot take, or is missing.
 ///
 /// Example:
@@ -128,6 +129,7 @@ impl PyFeatureExtractor {
             pooling: pooling.map(str::parse::<Pooling>).transpose()?,
             intra_threads,
         };
+        let model = resolved(py, model)?;
         let bundled = bundled_runtime(py)?;
         let extractor = detach(py, || FeatureExtractor::new(&model.to_string_lossy(), &bundled, &options))?;
         Ok(Self { extractor: Mutex::new(extractor), pid: process::id() })
@@ -177,6 +179,12 @@ impl PyFeatureExtractor {
         }
     }
 
+    /// An extractor that prepares images as this one does and gives the network's input instead of its output.
+    #[pyo3(name = "_inputs")]
+    fn inputs(&self) -> Self {
+        Self { extractor: Mutex::new(self.lock().inputs()), pid: process::id() }
+    }
+
     /// D, the length of an embedding.
     #[getter]
     fn embedding_dim(&self) -> usize {
@@ -215,6 +223,14 @@ fn scaling(given: Scaling) -> Result<Normalization> {
         Scaling::Preset(name) => name.parse(),
         Scaling::MeanStd(mean, std) => Ok(Normalization::MeanStd { mean, std }),
     }
+}
+
+/// The file that a name or URI stands for: `sparkcider.models` finds, checks and caches it.
+fn resolved(py: Python<'_>, model: PathBuf) -> PyResult<PathBuf> {
+    if model.as_os_str() == PIXELS || model.is_file() {
+        return Ok(model);
+    }
+    py.import("sparkcider.models")?.call_method1("resolve", (model.to_string_lossy(),))?.extract()
 }
 
 /// The folder beside the compiled module that holds the wheel's ONNX Runtime.

@@ -7,6 +7,7 @@
 mod doctor;
 mod error;
 mod extractor;
+mod models;
 mod moments;
 mod pca;
 mod randomized;
@@ -21,6 +22,8 @@ mod native {
     use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
     #[pymodule_export]
     use super::extractor::PyFeatureExtractor;
+    #[pymodule_export]
+    use super::models::{model_layers, model_summary};
     #[pymodule_export]
     use super::moments::PyMoments;
     #[pymodule_export]

@@ -1,0 +1,282 @@
+"""Models by name, path or URI: found, checked, cached; what a model file says of itself.
+
+A model is one ONNX file. Its `metadata_props` under `sparkcider.*` say how it is to be fed; docs/models.md lists them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkcider import _cache, _storage
+from sparkcider._native import ModelError, _model_layers, _model_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "sparkcider."
+"""Of the metadata keys that this package writes and reads."""
+
+PREPLACED = "local:"
+"""Spark's own scheme for a file that lies at the same path on each node: nothing is sent."""
+
+_EMBEDDED = Path(__file__).with_name("pretrained")
+"""Models inside the package, NAME.onnx each."""
+
+
+class Backbone(NamedTuple):
+    """A network of `keras.applications` that `export` can build.
+
+    Attributes:
+        module: Its module there, which has its `preprocess_input`.
+        application: The function that builds it.
+        side: Height and width in pixels that its ImageNet weights were trained for (its `default_size` in Keras).
+    """
+
+    module: str
+    application: str
+    side: int
+
+
+REGISTRY: Mapping[str, Backbone] = {
+    "convnext_tiny": Backbone("convnext", "ConvNeXtTiny", 224),
+    "convnext_small": Backbone("convnext", "ConvNeXtSmall", 224),
+    "convnext_base": Backbone("convnext", "ConvNeXtBase", 224),
+    "convnext_large": Backbone("convnext", "ConvNeXtLarge", 224),
+    "convnext_xlarge": Backbone("convnext", "ConvNeXtXLarge", 224),
+    "densenet121": Backbone("densenet", "DenseNet121", 224),
+    "densenet169": Backbone("densenet", "DenseNet169", 224),
+    "densenet201": Backbone("densenet", "DenseNet201", 224),
+    "efficientnet_b0": Backbone("efficientnet", "EfficientNetB0", 224),
+    "efficientnet_b1": Backbone("efficientnet", "EfficientNetB1", 240),
+    "efficientnet_b2": Backbone("efficientnet", "EfficientNetB2", 260),
+    "efficientnet_b3": Backbone("efficientnet", "EfficientNetB3", 300),
+    "efficientnet_b4": Backbone("efficientnet", "EfficientNetB4", 380),
+    "efficientnet_b5": Backbone("efficientnet", "EfficientNetB5", 456),
+    "efficientnet_b6": Backbone("efficientnet", "EfficientNetB6", 528),
+    "efficientnet_b7": Backbone("efficientnet", "EfficientNetB7", 600),
+    "efficientnet_v2_b0": Backbone("efficientnet_v2", "EfficientNetV2B0", 224),
+    "efficientnet_v2_b1": Backbone("efficientnet_v2", "EfficientNetV2B1", 240),
+    "efficientnet_v2_b2": Backbone("efficientnet_v2", "EfficientNetV2B2", 260),
+    "efficientnet_v2_b3": Backbone("efficientnet_v2", "EfficientNetV2B3", 300),
+    "efficientnet_v2_s": Backbone("efficientnet_v2", "EfficientNetV2S", 384),
+    "efficientnet_v2_m": Backbone("efficientnet_v2", "EfficientNetV2M", 480),
+    "efficientnet_v2_l": Backbone("efficientnet_v2", "EfficientNetV2L", 480),
+    "inception_resnet_v2": Backbone("inception_resnet_v2", "InceptionResNetV2", 299),
+    "inception_v3": Backbone("inception_v3", "InceptionV3", 299),
+    "mobilenet": Backbone("mobilenet", "MobileNet", 224),
+    "mobilenet_v2": Backbone("mobilenet_v2", "MobileNetV2", 224),
+    "mobilenet_v3_large": Backbone("mobilenet_v3", "MobileNetV3Large", 224),
+    "mobilenet_v3_small": Backbone("mobilenet_v3", "MobileNetV3Small", 224),
+    "nasnet_large": Backbone("nasnet", "NASNetLarge", 331),
+    "nasnet_mobile": Backbone("nasnet", "NASNetMobile", 224),
+    "resnet50": Backbone("resnet50", "ResNet50", 224),
+    "resnet50_v2": Backbone("resnet_v2", "ResNet50V2", 224),
+    "resnet101": Backbone("resnet", "ResNet101", 224),
+    "resnet101_v2": Backbone("resnet_v2", "ResNet101V2", 224),
+    "resnet152": Backbone("resnet", "ResNet152", 224),
+    "resnet152_v2": Backbone("resnet_v2", "ResNet152V2", 224),
+    "vgg16": Backbone("vgg16", "VGG16", 224),
+    "vgg19": Backbone("vgg19", "VGG19", 224),
+    "xception": Backbone("xception", "Xception", 299),
+}
+"""Every application of Keras, by its name in snake case; `MobileNetV2` and `mobilenetv2` are found, too."""
+
+
+class ModelCard(NamedTuple):
+    """What a model file says of itself.
+
+    Attributes:
+        path: Where it lies.
+        checksum: SHA-256 in hexadecimal.
+        opset: Version of its operators.
+        inputs: Name and axes of each input; 0 for a dynamic axis, None where their number is open.
+        outputs: Likewise.
+        metadata: Its `sparkcider.*` entries, without the prefix.
+    """
+
+    path: Path
+    checksum: str
+    opset: int
+    inputs: list[tuple[str, list[int] | None]]
+    outputs: list[tuple[str, list[int] | None]]
+    metadata: dict[str, str]
+
+
+class Layer(NamedTuple):
+    """A tensor that `layer=` can name.
+
+    Attributes:
+        name: Its name.
+        operator: The operator that gives it.
+        shape: Its shape for one image: (D,), or the axes of a map in the graph's order.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int, ...]
+
+
+def resolve(model: str | os.PathLike[str]) -> str:
+    """Path on this machine of the model that `model` names, brought into the cache where it must.
+
+    Args:
+        model: A name (`pixels`, an embedded model, one of `REGISTRY` that was exported), a path, or a URI (`file://`,
+            `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `https://`); `#sha256=HEX` behind it is checked.
+
+    Returns:
+        The path; `pixels` for the model that is no file.
+
+    Raises:
+        FileNotFoundError: There is no such file, or the named model was not made on this machine yet.
+        ModelError: The file cannot be read, is cut short, is no ONNX, or has another checksum.
+        ValueError: Nobody knows the name or such a URI.
+
+    Example:
+        >>> resolve("pixels")
+        'pixels'
+        >>> resolve("resnet5")
+        Traceback (most recent call last):
+        ...
+        ValueError: no model is called resnet5; near: resnet50, resnet152, resnet50_v2
+    """
+    reference, checksum = _split(os.fspath(model))
+    if reference == "pixels":
+        return reference
+    if reference.startswith(PREPLACED):
+        path = Path(reference[len(PREPLACED) :]).absolute()  # as each node sees it
+    elif reference.startswith("file:"):
+        path = _storage.local_path(reference)
+    elif "://" in reference:
+        return str(_cache.fetch(reference, checksum))  # checked there
+    elif os.sep in reference or reference.endswith(".onnx") or Path(reference).is_file():
+        path = Path(reference)
+    else:
+        path = _by_name(reference)
+    _check_file(path, checksum)
+    return str(path)
+
+
+def available() -> dict[str, Path]:
+    """The files of the models that a name finds on this machine: those inside the package, then the exported ones.
+
+    Example:
+        >>> "fruits-tiny" in available()
+        True
+    """
+    folders = (_EMBEDDED, _cache.named_folder())
+    return {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.onnx"))}
+
+
+def preplaced(model: str | os.PathLike[str]) -> bool:
+    """Whether the user says that the file lies at the same path on each node."""
+    return os.fspath(model).startswith(PREPLACED)
+
+
+def backbone(name: str) -> str:
+    """The name in `REGISTRY` that `name` spells.
+
+    Raises:
+        ValueError: There is none; the message names the near ones.
+
+    Example:
+        >>> backbone("MobileNetV2")
+        'mobilenet_v2'
+    """
+    names = {_squashed(known): known for known in REGISTRY}
+    found = names.get(_squashed(name))
+    if found is None:
+        raise _unknown(name)
+    return found
+
+
+def show(model: str | os.PathLike[str]) -> ModelCard:
+    """What a model file says of itself; runs nothing.
+
+    Args:
+        model: As in `resolve`.
+
+    Raises:
+        ModelError: The file is no ONNX; and as `resolve`.
+        ValueError: The model is no file.
+    """
+    path = _file(model)
+    opset, inputs, outputs, metadata, _ = _model_summary(path)
+    ours = {key[len(PREFIX) :]: text for key, text in metadata if key.startswith(PREFIX)}
+    return ModelCard(path, _cache.checksum_of(path), opset, inputs, outputs, ours)
+
+
+def layers(
+    model: str | os.PathLike[str], *, input_size: int | tuple[int, int] | None = None, layout: str | None = None
+) -> list[Layer]:
+    """The tensors inside a network that can serve as features, in the order of its operators; runs it once.
+
+    Args:
+        model: As in `resolve`.
+        input_size: Side or (height, width) in pixels, where neither the file nor its graph says it.
+        layout: `NCHW` or `NHWC`, where the graph does not say it.
+
+    Raises:
+        ModelError: The file is no network with one image input; and as `resolve`.
+        ValueError: The size or the layout is missing.
+    """
+    path = _file(model)
+    if input_size is None:
+        text = show(path).metadata.get("input_size")
+        sides = [int(side) for side in text.split("x")] if text else None
+    else:
+        sides = [input_size] if isinstance(input_size, int) else list(input_size)
+    size = None if sides is None else (sides[0], sides[-1])
+    return [Layer(name, operator, tuple(shape)) for name, operator, shape in _model_layers(path, size, layout)]
+
+
+def _file(model: str | os.PathLike[str]) -> Path:
+    path = resolve(model)
+    if path == "pixels":
+        raise ValueError("pixels is no file: it resizes and flattens, and has no layers")
+    return Path(path)
+
+
+def _split(reference: str) -> tuple[str, str | None]:
+    text, mark, checksum = reference.partition("#sha256=")
+    if mark and not re.fullmatch("[0-9a-fA-F]{64}", checksum):
+        raise ValueError(f"#sha256= takes 64 hexadecimal digits, got {checksum!r}")
+    return text, checksum.lower() if mark else None
+
+
+def _check_file(path: Path, checksum: str | None) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"model file not found: {path}")
+    if checksum is not None and (found := _cache.checksum_of(path)) != checksum:
+        raise ModelError(f"{path} has checksum {found}, expected {checksum}")
+    try:
+        external = _model_summary(path)[-1]
+    except ModelError:
+        return  # what is no ONNX gets ONNX Runtime's own word when it is loaded
+    if external:
+        raise ModelError(f"{path}: its weights lie in other files: save it as one file (onnx.save does by default)")
+
+
+def _by_name(name: str) -> Path:
+    here = {_squashed(known): path for known, path in available().items()}
+    if _squashed(name) in here:
+        return here[_squashed(name)]
+    known = backbone(name)
+    raise FileNotFoundError(
+        f"model {known} is not on this machine: `sparkcider export {known}` makes it (needs sparkcider[export], "
+        "and the internet once); or give the path or URI of an ONNX file"
+    )
+
+
+def _unknown(name: str) -> ValueError:
+    names = {_squashed(known): known for known in ("pixels", *available(), *REGISTRY)}
+    near = [names[key] for key in difflib.get_close_matches(_squashed(name), names, n=3, cutoff=0.6)]
+    hint = f"near: {', '.join(near)}" if near else "give a name of the registry, or the path or URI of an ONNX file"
+    return ValueError(f"no model is called {name}; {hint}")
+
+
+def _squashed(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())

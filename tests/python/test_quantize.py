@@ -1,0 +1,159 @@
+"""int8: what folds into convolutions, what quantization makes, what it says of the price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sparkcider import FeatureExtractor, cli, models
+from sparkcider.samples import write_samples
+
+onnx = pytest.importorskip("onnx", reason="needs sparkcider[quantize]")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs sparkcider[quantize]")
+
+from sparkcider._export import bmp, set_metadata  # noqa: E402
+from sparkcider._folding import fold  # noqa: E402
+from sparkcider._quantize import quantize  # noqa: E402
+
+TINY = Path(__file__).parent.parent / "data" / "tiny_nchw.onnx"
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of two convolutions as Keras's converter leaves them: a border, a factor and a term per channel."""
+    random = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> object:
+        return onnx.numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+
+    node = onnx.helper.make_node
+    nodes = [
+        node("Pad", ["image", "border"], ["padded"]),
+        node("Conv", ["padded", "k1"], ["c1"], strides=[2, 2], auto_pad="VALID"),
+        node("Mul", ["c1", "factor"], ["scaled"]),
+        node("Add", ["scaled", "term"], ["shifted"]),
+        node("Relu", ["shifted"], ["r1"]),
+        node("Conv", ["r1", "k2"], ["c2"], group=8, pads=[1, 1, 1, 1]),
+        node("Mul", ["factor", "c2"], ["scaled2"]),
+        node("Relu", ["scaled2"], ["r2"]),
+        node("Conv", ["r2", "k3"], ["c3"]),
+        node("GlobalAveragePool", ["c3"], ["pooled"]),
+        node("Flatten", ["pooled"], ["features"]),
+    ]
+    weights = [weight("k1", 8, 3, 3, 3), weight("k2", 8, 1, 3, 3), weight("k3", 32, 8, 1, 1)]
+    weights += [weight("factor", 8, 1, 1), weight("term", 1, 8, 1, 1)]
+    weights.append(onnx.numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64), "border"))
+    value, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    inputs, outputs = [value("image", float32, ["N", 3, SIDE, SIDE])], [value("features", float32, ["N", 32])]
+    graph = onnx.helper.make_graph(nodes, "net", inputs, outputs, weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    set_metadata(model, {"normalization": "torch", "origin": "a test"})
+    onnx.checker.check_model(model)
+    path = tmp_path_factory.mktemp("network") / "network.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_samples(folder)
+    return folder
+
+
+def test_folding_leaves_the_numbers_and_takes_the_operators(network: Path) -> None:
+    model = onnx.load(network)
+    assert fold(model) == 4
+    assert [node.op_type for node in model.graph.node] == [
+        "Conv", "Relu", "Conv", "Relu", "Conv", "GlobalAveragePool", "Flatten",
+    ]  # fmt: skip
+    onnx.checker.check_model(model)
+    batch = np.random.default_rng(1).normal(size=(3, 3, SIDE, SIDE)).astype(np.float32)
+    run = [
+        onnxruntime.InferenceSession(bytes_, providers=["CPUExecutionProvider"]).run(None, {"image": batch})[0]
+        for bytes_ in (network.read_bytes(), model.SerializeToString())
+    ]
+    np.testing.assert_allclose(run[1], run[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_others_use_too_is_not_folded() -> None:
+    model = onnx.load(TINY)  # its map is an output of its own
+    assert fold(model) == 0
+
+
+def test_metadata_is_set_anew_and_the_rest_stays() -> None:
+    model = onnx.load(TINY)
+    set_metadata(model, {"filter": "lanczos", "origin": "here"})
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    assert found == {
+        "sparkcider.normalization": "torch",
+        "sparkcider.filter": "lanczos",
+        "sparkcider.origin": "here",
+    }
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (16, 16), (1, 1)])
+def test_a_bitmap_holds_every_level(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    extractor = FeatureExtractor("pixels", input_size=shape, normalization="raw")
+    features, errors = extractor.extract(pa.array([bmp(pixels)]))
+    assert errors[0].as_py() is None
+    np.testing.assert_array_equal(features.flatten().to_numpy().reshape(pixels.shape), pixels)
+
+
+def test_the_networks_input_is_what_its_extractor_feeds_it(network: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    extractor = FeatureExtractor(network)
+    images = pa.array([bmp(pixels)])
+    tensor = extractor._inputs().extract(images)[0].flatten().to_numpy().reshape(1, 3, SIDE, SIDE)
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    expected = session.run(None, {"image": tensor})[0][0]
+    np.testing.assert_allclose(extractor.extract(images)[0].flatten().to_numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_int8_is_near_and_its_price_is_told(network: Path, images: Path, tmp_path: Path, capsys: object) -> None:
+    target = tmp_path / "int8.onnx"
+    assert cli.main(["quantize", str(network), "--images", str(images), "--n", "64", "--to", str(target)]) == 0
+    printed = capsys.readouterr().out  # type: ignore[attr-defined]
+    for word in ("cosine to float32", "same nearest neighbour", "1-NN accuracy", "explained variance", "speed", "size"):
+        assert word in printed
+    card = models.show(target)
+    assert card.metadata["normalization"] == "torch"
+    assert card.metadata["origin"] == "a test"
+    assert card.metadata["quantized"].startswith("int8, static, weights per channel, calibrated on 64 images")
+    operators = {node.op_type for node in onnx.load(target).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+
+
+def test_the_price_is_measured_on_other_images(network: Path, images: Path, tmp_path: Path) -> None:
+    price = quantize(network, str(images), tmp_path / "int8.onnx", n=32)
+    assert price.images == 32
+    assert 0.99 <= price.cosine_min <= price.cosine_median <= 1.0001
+    assert 0 <= price.nearest_agreement <= 1
+    assert price.accuracy is not None
+    assert price.variance_difference < 0.05
+    assert price.speed_ratio > 0
+
+
+def test_options_become_metadata(network: Path, images: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.onnx"
+    model = onnx.load(network)
+    del model.metadata_props[:]
+    onnx.save(model, foreign)
+    with pytest.raises(ValueError, match=r"^normalization must be"):
+        quantize(foreign, str(images), tmp_path / "int8.onnx")
+    quantize(foreign, str(images), tmp_path / "int8.onnx", n=16, normalization="tf")
+    assert models.show(tmp_path / "int8.onnx").metadata["normalization"] == "tf"
+
+
+def test_too_few_images_are_refused(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must have at least 32 images that can be read, found 0$"):
+        quantize(network, str(tmp_path), tmp_path / "int8.onnx")
+    with pytest.raises(ValueError, match=r"^n must be at least 16 images, got 3$"):
+        quantize(network, str(tmp_path), tmp_path / "int8.onnx", n=3)
+    with pytest.raises(FileNotFoundError, match=r"^folder of images not found: nowhere$"):
+        quantize(network, "nowhere", tmp_path / "int8.onnx")
