@@ -13,6 +13,7 @@ INSIDE = [
     r"sparkcider/onnxruntime/libonnxruntime\.so\.[\d.]+",
     r"sparkcider/onnxruntime/LICENSE",
     r"sparkcider/onnxruntime/ThirdPartyNotices\.txt",
+    r"sparkcider/pretrained/fruits-tiny\.onnx",
     r"sparkcider/py\.typed",
     r"sparkcider-[^/]+\.dist-info/licenses/LICENSE",
 ]

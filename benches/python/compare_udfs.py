@@ -128,6 +128,16 @@ def hand_written_keras(_model: str):
     return features("content")
 
 
+def int8(arguments: argparse.Namespace, folder: str) -> str:
+    """The same network as int8, calibrated on the images; prints its price."""
+    from sparkcider._quantize import quantize
+
+    target = str(Path(folder, "int8.onnx"))
+    price = quantize(arguments.model, str(arguments.images), target, normalization=arguments.normalization)
+    print(*price.lines(), sep="\n")
+    return target
+
+
 def sparkcider_features(model: str, normalization: str):
     """Ours."""
     from sparkcider.functions import image_features
@@ -178,9 +188,16 @@ def main() -> None:
     parser.add_argument("--slow-rows", type=int, default=2_280, help="rows for the hand-written UDFs (default: 2280)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(arguments, int8(arguments, folder))
+
+
+def measure(arguments: argparse.Namespace, quantized: str) -> None:
+    """All alternatives in one session."""
     spark = session()
     alternatives = {
         "sparkcider": (lambda: sparkcider_features(arguments.model, arguments.normalization), arguments.rows),
+        "sparkcider, int8": (lambda: sparkcider_features(quantized, arguments.normalization), arguments.rows),
         "Pillow + onnxruntime pandas_udf": (lambda: hand_written_onnxruntime(arguments.model), arguments.slow_rows),
         "Keras pandas_udf": (lambda: hand_written_keras(arguments.model), arguments.slow_rows),
     }

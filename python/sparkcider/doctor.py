@@ -53,11 +53,11 @@ def examine() -> list[Finding]:
     """Looks at everything that sparkcider stands on, in the order in which it is needed.
 
     Returns:
-        One finding each for Python, sparkcider, every package, Java, the processor, ONNX Runtime and an inference.
+        One each for Python, sparkcider, every package, Java, the processor, ONNX Runtime, an inference and models.
     """
     packages = [_package(name, low, high, required=required) for name, low, high, required in _PACKAGES]
     spark = [finding for finding in (_pyspark_and_pandas(), _java(), _worker_python()) if finding is not None]
-    return [_python(), _sparkcider(), *packages, *spark, _processor(), _onnxruntime(), _inference()]
+    return [_python(), _sparkcider(), *packages, *spark, _processor(), _onnxruntime(), _inference(), _models()]
 
 
 def main(*, as_json: bool) -> int:
@@ -219,6 +219,23 @@ def _inference() -> Finding:
         return Finding("inference", OK, f"an image of colour {color} through a network gives its mean")
 
     return _tried("inference", infer, "see the findings above")
+
+
+def _models() -> Finding:
+    """What a name finds here, and whether more can be kept."""
+
+    def look() -> Finding:
+        from sparkcider import _cache, models
+
+        cache = _cache.folder()
+        there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+        found = f"{', '.join(models.available())}; cache {cache}"
+        if not os.access(there, os.W_OK):
+            advice = "set SPARKCIDER_CACHE to a folder that can be written; models of URIs come there"
+            return Finding("models", WARNING, f"{found} cannot be written", advice)
+        return Finding("models", OK, found)
+
+    return _tried("models", look, "reinstall sparkcider")
 
 
 def _tried(name: str, look: Callable[[], Finding], advice: str) -> Finding:

@@ -41,7 +41,7 @@ def test_a_sound_machine_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     # The newest pandas may be newer than this PySpark: a warning that is no fault of the machine.
     found = [entry for entry in doctor.examine() if entry.name != "pandas for Spark"]
     names = ["python", "sparkcider", "numpy", "pyarrow", "pyspark", "pandas", "java", "PYSPARK_PYTHON", "processor"]
-    assert [entry.name for entry in found] == [*names, "onnxruntime", "inference"]
+    assert [entry.name for entry in found] == [*names, "onnxruntime", "inference", "models"]
     assert {entry.status for entry in found} == {"ok"}
     assert set(map(doctor._line, found)) <= set(capsys.readouterr().out.splitlines())
 
@@ -75,6 +75,18 @@ def test_without_pyspark_it_warns_and_does_not_ask_for_java(monkeypatch: pytest.
         "pyspark", "warning", "not installed", "pip install 'pyspark>=3.5,<5' (Spark jobs need it)"
     )
     assert "java" not in [entry.name for entry in found]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("SPARKCIDER_CACHE", str(tmp_path / "cache"))
+    assert (finding("models").status, "fruits-tiny; " in finding("models").found) == ("ok", True)
+    monkeypatch.setattr("os.access", lambda folder, _mode: folder != tmp_path)
+    assert finding("models") == doctor.Finding(
+        "models",
+        "warning",
+        f"fruits-tiny; cache {tmp_path / 'cache'} cannot be written",
+        "set SPARKCIDER_CACHE to a folder that can be written; models of URIs come there",
+    )
 
 
 def test_a_missing_pyarrow_fails(monkeypatch: pytest.MonkeyPatch):
