@@ -37,7 +37,7 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
     Args:
         inputCol: Column of encoded images.
         outputCol: Column of features to add.
-        model: Path of an ONNX file on the driver, or `pixels`.
+        model: Name, path or URI of an ONNX file, as `sparkcider.models.resolve` takes it, or `pixels`.
         errorCol: Column to add with the reason why an image is bad; null for a good one. Default: none.
         handleInvalid: What happens to a bad image: `keep` (features are null; default), `skip` (the row is left out)
             or `error` (the job stops with an ImageDecodeError).
