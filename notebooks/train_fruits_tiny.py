@@ -208,8 +208,9 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int = EPOCHS) -> keras
     centres = keras.Variable(keras.initializers.GlorotNormal(SEED)((labels.max() + 1, DIMENSION)))
     variables = [*network.trainable_variables, centres]
     per_epoch = len(images) // BATCH
+    warm_up = min(2, epochs // 2)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, (epochs - 2) * per_epoch, warmup_target=LEARNING_RATE, warmup_steps=2 * per_epoch
+        0.0, (epochs - warm_up) * per_epoch, warmup_target=LEARNING_RATE, warmup_steps=warm_up * per_epoch
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
     optimizer.build(variables)
