@@ -7,10 +7,10 @@ SOURCES := pyproject.toml Cargo.toml Cargo.lock $(wildcard build_backend/*) $(sh
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench clean prerequisites
+.PHONY: help demo test test-bootstrap lint wheel bench clean prerequisites
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-spark ## set everything up, run the main job on sample images, say where the result is
 	$(BIN)/sparkcider demo
@@ -19,6 +19,9 @@ test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 	cargo test --release
 	$(BIN)/python -m pytest
 
+test-bootstrap: wheel ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
+	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
+
 lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -26,6 +29,7 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(STUBTEST) sparkcider._native --mypy-config-file pyproject.toml --allowlist scripts/stubtest_allowlist.txt
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_layers.py
+	$(BIN)/shellcheck bootstrap/*/*.sh scripts/*.sh .ci/run
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
