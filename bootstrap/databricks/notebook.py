@@ -19,7 +19,7 @@ doctor.main(as_json=False)
 
 # COMMAND ----------
 
-# On the workers: 20 sample images through the network that is in the wheel; no error, 20 rows.
+# On the workers: sample images through the network that is in the wheel. 20 rows; broken.jpg has its reason.
 import tempfile
 from pathlib import Path
 

@@ -8,6 +8,7 @@ setup() {
     mkdir -p "$NODE/bin" "$STORE"
     export PATH=$NODE/bin:$PATH STORE NODE SPARKCIDER_MODELS=$NODE/models
     program gcloud 'test "$1 $2" = "storage cp" || { echo "$@" >>"$NODE/calls"; exit; }
+        case $4 in gs://*) exit ;; esac
         cp "$STORE/${3#gs://bucket/}" "$4" 2>/dev/null || { echo "ERROR: (gcloud.storage.cp) no such object $3" >&2; exit 1; }'
     program get_metadata_value 'cat "$NODE/${1##*/}"'
     platform_python "$NODE/conda"
@@ -75,4 +76,27 @@ fails_with() { # exit code, part of the one line that says why
     run "$BOOTSTRAP/dataproc/submit.sh" --region r --batch gs://bucket/code --wheel "$WHEEL" --dry-run -- run
     [[ ${lines[0]} == *"$WHEEL gs://bucket/code/sparkcider.zip "* ]]
     [[ ${lines[1]} == *"--archives gs://bucket/code/sparkcider.zip "* ]]
+}
+
+@test "a batch needs nothing but the wheel as an archive, on the driver and on executors" {
+    local pyspark
+    pyspark=$("$PYTHON" -c 'import pyspark; print(pyspark.__path__[0])') || skip "needs pyspark"
+    # the platform's PySpark, on its path
+    mkdir "$NODE/spark"
+    ln -s "$pyspark" "${pyspark%/*}/py4j" "$NODE/spark/"
+    export PYTHONPATH=$NODE/spark SPARK_HOME=$pyspark PYSPARK_PYTHON=$NODE/conda/bin/python SPARK_LOCAL_IP=127.0.0.1
+    run "$PYSPARK_PYTHON" -c "import sparkcider"
+    [ "$status" -ne 0 ]
+    "$VENV/bin/python" -c 'import sys; from pathlib import Path; from sparkcider.samples import write_samples; write_samples(Path(sys.argv[1]))' \
+        "$NODE/images"
+    local archive=$NODE/sparkcider.zip
+    cp "$WHEEL" "$archive"
+    "$BOOTSTRAP/dataproc/submit.sh" --region r --batch gs://bucket/code --wheel "$WHEEL" -- run
+    grep -qF -- "--properties ^#^spark.executorEnv.PYTHONPATH=./sparkcider.zip#" "$NODE/calls"
+    run "$SPARK_HOME/bin/spark-submit" --master 'local-cluster[1,1,1024]' --conf spark.executor.memory=1g \
+        --archives "$archive" --conf spark.executorEnv.PYTHONPATH=./sparkcider.zip "$BOOTSTRAP/dataproc/job.py" \
+        run --input "file:$NODE/images" --output "file:$NODE/result" --model fruits-tiny
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ -e "$NODE/result/summary.json" ]
 }

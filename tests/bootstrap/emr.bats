@@ -127,25 +127,6 @@ fails_with() { # exit code, part of the one line that says why
     fails_with 5 "cannot install the packages: no package index can be reached"
 }
 
-@test "a folder of wheels in S3 needs no index, and an installation that does not work is found" {
-    sed -n "/^# made by/,/^PINS/{/^PINS/d;p}" "$BOOTSTRAP/emr/bootstrap.sh" >"$BATS_TEST_TMPDIR/pins.txt"
-    "$PYTHON" -m pip download --quiet --no-deps --only-binary=:all: --require-hashes \
-        --requirement "$BATS_TEST_TMPDIR/pins.txt" --dest "$BATS_TEST_TMPDIR/wheels"
-    damage "$WHEEL" "$BATS_TEST_TMPDIR/wheels/$(basename "$WHEEL")"
-    aws s3 cp --quiet --recursive "$BATS_TEST_TMPDIR/wheels" "$BUCKET/house/"
-    PIP_INDEX_URL=http://127.0.0.1:9/simple fresh --wheel "$BUCKET/house/"
-    fails_with 7 "the installation does not work: "
-}
-
-damage() { # wheel, target: the same with an empty ONNX Runtime library
-    "$PYTHON" - "$1" "$2" <<'PYTHON'
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1]) as whole, zipfile.ZipFile(sys.argv[2], "w") as damaged:
-    for name in whole.namelist():
-        damaged.writestr(name, b"" if "libonnxruntime" in name or name.endswith("RECORD") else whole.read(name))
-PYTHON
-}
-
 @test "the version that is installed by default is the crate's" {
     grep -qx "readonly VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$BOOTSTRAP/../Cargo.toml" | head -n 1)" \
         "$BOOTSTRAP/emr/bootstrap.sh"

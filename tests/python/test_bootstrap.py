@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,37 @@ def test_clean_root(environment: dict[str, str], debian: str) -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and debootstrap")
     run_bats(REPOSITORY / "tests" / "bootstrap" / "clean_root", {**environment, "DEBIAN": debian})
+
+
+RUN_CELLS = """
+import sys
+from pathlib import Path
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.remote("local").getOrCreate()
+for cell in Path(sys.argv[1]).read_text().split("# COMMAND ----------"):
+    exec(cell)
+spark.stop()
+"""
+
+
+def test_the_databricks_notebook_runs_on_connect() -> None:
+    if int(pytest.importorskip("pyspark").__version__.split(".")[0]) < 4:
+        pytest.skip("files reach the workers of Spark Connect from 4.0 on")
+    notebook = REPOSITORY / "bootstrap" / "databricks" / "notebook.py"
+    answer = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS, notebook],
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split("|") for line in answer.stdout.splitlines() if re.match(r"\|(\d+|broken)\.", line)]
+    assert len(rows) == 20
+    for row in rows:
+        expected = ["NULL", "JPEG: unexpected end of data"] if row[1].startswith("broken") else ["128", "NULL"]
+        assert [column.strip() for column in row[2:4]] == expected
 
 
 def run_bats(folder: Path, environment: dict[str, str]) -> None:

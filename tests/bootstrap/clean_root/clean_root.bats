@@ -89,6 +89,32 @@ fails_with() { # exit code, part of the one line that says why
     fails_with 5 "Could not connect to the endpoint URL"
 }
 
+@test "a folder of wheels needs no index; an installation that does not work is found" {
+    local house=$ROOT/home/hadoop/house
+    sed -n "/^# made by/,/^PINS/{/^PINS/d;p}" "$ROOT/home/hadoop/bootstrap/emr/bootstrap.sh" >"$ROOT/home/hadoop/pins.txt"
+    node python3 -m venv downloads
+    node downloads/bin/python -m pip download --quiet --no-deps --only-binary=:all: --require-hashes \
+        --requirement pins.txt --dest house
+    cp "$WHEEL" "$house/"
+    action --net -- --wheel /home/hadoop/house/ --venv /opt/house
+    [ "$status" -eq 0 ]
+
+    damage "$WHEEL" "$house/$WHEEL_NAME"
+    chmod -R a+rX "$house"
+    aws s3 cp --quiet --recursive "$house" "$BUCKET/house/"
+    action -- --wheel "$BUCKET/house/" --venv /opt/house
+    fails_with 7 "the installation does not work: "
+}
+
+damage() { # wheel, target: the same with an empty ONNX Runtime library
+    "$PYTHON" - "$1" "$2" <<'PYTHON'
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as whole, zipfile.ZipFile(sys.argv[2], "w") as damaged:
+    for name in whole.namelist():
+        damaged.writestr(name, b"" if "libonnxruntime" in name or name.endswith("RECORD") else whole.read(name))
+PYTHON
+}
+
 @test "no sudo, and no right to make the folder" {
     action --user nobody -- --wheel "$WHEEL_NAME" --venv /opt/other2
     fails_with 4 "cannot make /opt/other2: "
