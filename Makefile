@@ -30,6 +30,7 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_layers.py
 	$(BIN)/shellcheck bootstrap/*/*.sh scripts/*.sh .ci/run
+	$(BIN)/shellcheck --severity=warning tests/bootstrap/*.ba* tests/bootstrap/*/*.ba*
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings

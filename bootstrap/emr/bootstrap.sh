@@ -78,19 +78,25 @@ fetch_wheels() {
     index=()
     mkdir "$work/wheels"
     case $wheel in
-    s3://*/ | /*/ | ./*/)
+    */)
         index=(--no-index)
         fetch_folder "$wheel" "$work/wheels"
         ;;
     *.whl | *.whl#*) fetch $PACKAGES "$wheel" "$work/wheels/$(name_of "$wheel")" ;;
-    [0-9]*) attempt $PACKAGES "cannot get sparkcider $wheel" "$python" -m pip "${PIP[@]}" download \
-        --no-deps --only-binary=:all: --dest "$work/wheels" "sparkcider==$wheel" ;;
+    [0-9]*) download "$wheel" ;;
     *) fail $ARGUMENTS "--wheel takes a version, a .whl file or a folder with a slash at its end, got $wheel" ;;
     esac
     said=$(find "$work/wheels" -name 'sparkcider-*.whl' -printf '%f\n' | sort -V | tail -n 1)
     [[ -n $said ]] || fail $PACKAGES "no sparkcider-*.whl in $wheel"
     version=${said#sparkcider-}
     version=${version%%-*}
+}
+
+# By the pip of a virtualenv: a node's Python need not have one.
+download() { # version
+    attempt $PYTHON "cannot make a virtualenv" "$python" -m venv "$work/pip"
+    attempt $PACKAGES "cannot get sparkcider $1" "$work/pip/bin/python" -m pip "${PIP[@]}" download \
+        --no-deps --only-binary=:all: --dest "$work/wheels" "sparkcider==$1"
 }
 
 install_packages() {

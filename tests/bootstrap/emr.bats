@@ -117,7 +117,11 @@ fails_with() { # exit code, part of the one line that says why
     fails_with 5 "no sparkcider-*.whl in "
 }
 
-@test "a version that the package index does not have" {
+@test "a version, which the index has or has not" {
+    PIP_FIND_LINKS=$(dirname "$WHEEL") again --wheel "$(sed -n 's/^readonly VERSION=//p' "$BOOTSTRAP/emr/bootstrap.sh")"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *"packages: are there already"* ]]
     fresh --wheel 0.0.0.dev0
     fails_with 5 "cannot get sparkcider 0.0.0.dev0: "
 }

@@ -28,6 +28,8 @@ PROGRAMS = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What the bats files use: the programs, a wheel, a model, S3 on loopback."""
+    if sys.platform != "linux":
+        pytest.skip("the scripts are for nodes with Linux")
     path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
     for program in ("bats", "aws"):
         if shutil.which(program, path=path) is None:
@@ -36,7 +38,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     wheel = os.environ.get("SPARKCIDER_TEST_WHEEL") or wheel_of_this(tmp_path_factory.mktemp("wheel"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK", "PYTHON"))}
+    foreign = ("AWS_", "PYTHON", "PYSPARK", "SPARK_", "SPARKCIDER_MODELS", "SPARKCIDER_PYTHON", "SPARKCIDER_WHEEL")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     yield {
         **inherited,
         "PATH": path,
