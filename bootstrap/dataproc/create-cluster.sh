@@ -31,10 +31,11 @@ main() {
         --properties "^#^$(properties)"
 }
 
-# Memory for the Python workers beside the JVM, small Arrow batches: as emr/configurations.json, which has n times the same.
+# As emr/configurations.json has them, for machines of 4 cores and 16 GB; bootstrap/README.md says why.
 properties() {
-    printf 'spark:spark.executor.memoryOverhead=2g#spark:spark.task.cpus=1'
-    printf '#spark:spark.sql.execution.arrow.maxRecordsPerBatch=64#spark:spark.sql.execution.arrow.pyspark.enabled=true'
+    printf 'spark:spark.executor.cores=4#spark:spark.executor.memory=6g#spark:spark.executor.memoryOverhead=2g'
+    printf '#spark:spark.task.cpus=1#spark:spark.sql.execution.arrow.maxRecordsPerBatch=64'
+    printf '#spark:spark.sql.execution.arrow.pyspark.enabled=true'
 }
 
 read_arguments() {
