@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Two cores of classic Spark, small and quiet; started by the first test that asks for it."""
+    """Two cores of classic Spark and two tries of each task, small and quiet; the first test that asks starts it."""
     sql = pytest.importorskip("pyspark.sql", reason="needs the extra sparkcider[spark]")
     # The workers run this interpreter, and unpickle functions that the test modules define.
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -28,7 +28,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     scratch = tmp_path_factory.mktemp("spark")
     session = (
-        sql.SparkSession.builder.master("local[2]")
+        sql.SparkSession.builder.master("local[2,2]")
         .appName("sparkcider tests")
         .config("spark.driver.memory", "2g")
         .config("spark.driver.bindAddress", "127.0.0.1")

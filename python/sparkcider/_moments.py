@@ -1,33 +1,60 @@
-"""One pass over a distributed column of features: partial moments per partition, merged in a tree on the executors."""
+"""One pass over a distributed column of features: a summary per partition, merged in a tree on the executors."""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pyspark import TaskContext
+from pyspark import SparkFiles, TaskContext
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from sparkcider import Moments, PcaError, _worker
+from sparkcider._native import Sketch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from sparkcider._worker import Summary
 
 FAN_IN = 64
-"""Partials that one task merges. Two levels hold 4,096 partitions evenly; more only make the last task longer."""
+"""Summaries that one task merges. Two levels hold 4,096 partitions evenly; more only make the last task longer."""
 
-BATCH_ROWS = 64
-"""Rows per Arrow batch during a fit: 64 rows of 100,352 doubles, or of 1 MiB of saved moments, are 50 to 64 MiB."""
+FEWEST_ROWS, MOST_ROWS = 64, 1024
+"""Rows per Arrow batch during a fit: few enough that a batch stays small, enough that its overhead does."""
+
+BATCH_BYTES = 64 << 20
+"""Of a batch, in f64: 83 rows of 100,352 features."""
 
 BATCH_CONF = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
-PARTIALS = "partial int, chunk int, data binary, fault string"
+PARTIALS = "partial int, chunk int, data binary, fault string, too_wide int"
+
+RESULT_CONF, RESULT_DEFAULT = "spark.driver.maxResultSize", "1g"
+"""What the driver takes from one job (Spark's configuration reference)."""
+
+Kind = TypeVar("Kind", bound="Summary")
 
 
-def collect_moments(features: DataFrame, width: int | None, *, skip_invalid: bool) -> Moments:
+class TooWide(Exception):  # noqa: N818 - a finding, not a fault
+    """Rows have more features than a scatter is summed for.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(f"rows have {width} features")
+        self.width = width
+
+
+def collect_moments(
+    features: DataFrame, width: int | None, *, widest: int | None = None, skip_invalid: bool
+) -> Moments:
     """Moments of a DataFrame whose only column is an array of D floats or doubles.
 
     The driver gets one merged partial, whatever the number of partitions.
@@ -35,6 +62,7 @@ def collect_moments(features: DataFrame, width: int | None, *, skip_invalid: boo
     Args:
         features: The rows.
         width: D where it is known. To skip rows of another length it must be: if None, the first row is read for it.
+        widest: Refuse rows with more features than this.
         skip_invalid: Leave null rows, rows with NaN or infinity and rows of another length out, and count them.
 
     Returns:
@@ -42,47 +70,106 @@ def collect_moments(features: DataFrame, width: int | None, *, skip_invalid: boo
 
     Raises:
         PcaError: A row is invalid, and they are not to be skipped.
+        TooWide: Rows have more than `widest` features.
     """
     if skip_invalid and width is None:
-        width = _first_width(features)
-
-    def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        context = TaskContext.get()
-        partition = 0 if context is None else context.partitionId()
-        return _worker.partial_moments(batches, partition, width, skip_invalid=skip_invalid)
-
-    partials = features.mapInArrow(sum_up, PARTIALS)
-    partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)))
-    partials = _merged(partials.repartition(1))
-    with _small_batches(features.sparkSession):
-        rows = partials.collect()
-    faults = [row["fault"] for row in rows if row["fault"] is not None]
-    if faults:
-        raise PcaError(faults[0])
-    if not rows:
-        return Moments()
-    return Moments.from_bytes(b"".join(bytes(row["data"]) for row in sorted(rows, key=lambda row: row["chunk"])))
+        width = first_width(features)
+    found = _summed_up(features, Moments, Moments, width, widest=widest, skip_invalid=skip_invalid)
+    return Moments() if found is None else found
 
 
-def _first_width(features: DataFrame) -> int | None:
+def collect_sketch(features: DataFrame, width: int, basis: str | None, *, skip_invalid: bool) -> Sketch | None:
+    """A sketch of such a DataFrame; None without any row.
+
+    Args:
+        features: The rows.
+        width: D.
+        basis: Name of the delivered file of `RandomizedPca.basis`; None sums only count, mean and variances.
+        skip_invalid: As in `collect_moments`.
+
+    Raises:
+        PcaError: A row is invalid, and they are not to be skipped.
+    """
+
+    def new() -> Sketch:
+        return Sketch.plain(width) if basis is None else Sketch(Path(SparkFiles.get(basis)).read_bytes())
+
+    return _summed_up(features, Sketch, new, width, widest=None, skip_invalid=skip_invalid)
+
+
+def first_width(features: DataFrame) -> int | None:
+    """Length of the first row that is not null."""
     column = F.col(f"`{features.columns[0]}`")
     row = features.where(column.isNotNull()).select(F.size(column)).first()
     return None if row is None else int(row[0])
 
 
-def _merged(partials: DataFrame) -> DataFrame:
+def check_result_size(session: SparkSession, needed: int, what: str) -> None:
+    """Fails before a pass whose summary the driver would refuse.
+
+    Args:
+        session: Whose setting counts.
+        needed: Bytes that the driver will get.
+        what: Names them in the message.
+
+    Raises:
+        PcaError: They are more than `spark.driver.maxResultSize`.
+    """
+    text = str(session.conf.get(RESULT_CONF, RESULT_DEFAULT))
+    limit = _bytes(text)
+    if 0 < limit < needed:
+        raise PcaError(
+            f"{what} bring {needed / 1e9:.1f} GB to the driver, more than {RESULT_CONF} ({text}) lets in: set it to "
+            f"{needed // 10**9 + 1}g, with {4 * needed // 10**9 + 1}g of memory for the driver"
+        )
+
+
+def _bytes(text: str) -> int:
+    """Spark's byte strings: a number and b, k, m, g, t or p, with or without a second b."""
+    found = re.fullmatch(r"(\d+)([bkmgtp]?)b?", text.strip().lower())
+    return int(found[1]) << (10 * "bkmgtp".index(found[2] or "b")) if found else 0
+
+
+def _summed_up(
+    features: DataFrame, kind: type[Kind], new: Callable[[], Any], width: int | None, **options: Any
+) -> Kind | None:
+    def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        context = TaskContext.get()
+        partition = 0 if context is None else context.partitionId()
+        return _worker.partial_summary(batches, partition, new(), width, **options)
+
+    partials = features.mapInArrow(sum_up, PARTIALS)
+    partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)), kind)
+    partials = _merged(partials.repartition(1), kind)
+    with _small_batches(features.sparkSession, width):
+        rows = sorted(partials.collect(), key=lambda row: row["chunk"])
+    for row in rows:
+        if row["fault"] is not None:
+            raise PcaError(row["fault"])
+        if row["too_wide"] is not None:
+            raise TooWide(row["too_wide"])
+    return kind.from_bytes(joined(rows)) if rows else None  # type: ignore[return-value]
+
+
+def joined(rows: list[Row]) -> bytes:
+    """The summary whose chunks these rows are."""
+    return b"".join(bytes(row["data"]) for row in rows)
+
+
+def _merged(partials: DataFrame, kind: type[Summary]) -> DataFrame:
     def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _worker.merge_partials(batches, FAN_IN)
+        return _worker.merge_partials(batches, FAN_IN, kind)
 
     # Sorted, so that the same partitioning gives the same sums to the last bit.
     return partials.sortWithinPartitions("partial", "chunk").mapInArrow(merge, PARTIALS)
 
 
 @contextmanager
-def _small_batches(session: SparkSession) -> Iterator[None]:
-    # Spark before 4.1 counts the rows of an Arrow batch, not its bytes: 10,000 rows of 1 MiB would be one batch.
+def _small_batches(session: SparkSession, width: int | None) -> Iterator[None]:
+    # Spark before 4.1 counts the rows of an Arrow batch, not its bytes: 10,000 wide rows would be one batch.
     before = session.conf.get(BATCH_CONF)
-    session.conf.set(BATCH_CONF, str(min(BATCH_ROWS, int(before or BATCH_ROWS))))
+    fitting = FEWEST_ROWS if width is None else min(max(BATCH_BYTES // (8 * width), FEWEST_ROWS), MOST_ROWS)
+    session.conf.set(BATCH_CONF, str(min(fitting, int(before or fitting))))
     try:
         yield
     finally:

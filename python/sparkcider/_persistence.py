@@ -20,6 +20,9 @@ from sparkcider._worker import CHUNK_BYTES, chunks
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+PUBLIC = "sparkcider.feature"
+"""Where users find every stage, whichever module defines it: what is saved outlives a move."""
+
 CHUNKS_PER_WRITE = (32 << 20) // CHUNK_BYTES
 """32 MiB of rows per write: Spark Connect refuses messages over 128 MiB."""
 
@@ -54,7 +57,7 @@ class StageWriter(MLWriter):
     def _metadata(self) -> dict[str, Any]:
         stage = self._stage
         return {
-            "class": f"{type(stage).__module__}.{type(stage).__name__}",
+            "class": f"{PUBLIC}.{type(stage).__name__}",
             "timestamp": int(time.time() * 1000),
             "sparkVersion": self.sparkSession.version,
             "uid": stage.uid,
@@ -82,7 +85,7 @@ class StageReader(MLReader[Stage]):
             SparkciderError: Another class was saved there, or the folder is incomplete.
         """
         metadata = json.loads(self.sparkSession.read.text(f"{path}/metadata").first()[0])  # type: ignore[index]
-        expected = f"{self._class.__module__}.{self._class.__name__}"
+        expected = f"{PUBLIC}.{self._class.__name__}"
         if metadata["class"] != expected:
             raise SparkciderError(f"{path} holds a {metadata['class']}, expected a {expected}")
         arrays = {

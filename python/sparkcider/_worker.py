@@ -7,16 +7,17 @@ Nothing here names pyspark: Arrow (or pandas) in, Arrow (or pandas) out. The fun
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, Moments, Pca, PcaError
+from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, Pca, PcaError
 
 if TYPE_CHECKING:  # an import of pandas costs a worker a third of a second
     import pandas as pd
@@ -27,16 +28,49 @@ SLICE_ROWS = 256
 CACHED_MODELS = 2
 """Models kept open per worker process: a job has one; two let a comparison of two run without reloading."""
 
-CHUNK_BYTES = 1 << 20
-"""Bytes of saved moments per row: with `_moments.BATCH_ROWS` rows, a batch on its way to a merge is 64 MiB."""
+CHUNK_BYTES = 1 << 16
+"""Bytes of a saved summary per row: with `_moments.MOST_ROWS` rows, a batch on its way to a merge is 64 MiB."""
 
 FEATURES_TYPE = pa.list_(pa.float32())
 
-PARTIALS = pa.schema([("partial", pa.int32()), ("chunk", pa.int32()), ("data", pa.binary()), ("fault", pa.string())])
-"""Moments of a part of the rows, cut into chunks; or one row with the fault that ended them."""
+PARTIALS = pa.schema(
+    [
+        ("partial", pa.int32()),
+        ("chunk", pa.int32()),
+        ("data", pa.binary()),
+        ("fault", pa.string()),
+        ("too_wide", pa.int32()),
+    ]
+)
+"""A summary of a part of the rows, cut into chunks; or one row with the fault or the length that ended it."""
 
 Locate = Callable[[str], str]
 """Turns the name of a delivered file into its path on this machine: `SparkFiles.get`."""
+
+
+class Summary(Protocol):
+    """What a pass over the rows sums up: `Moments` or `Sketch`."""
+
+    def update(self, features: Any, *, skip_invalid: bool = False) -> int:
+        """Adds rows."""
+
+    def merge(self, other: Any) -> None:
+        """Adds the rows that another has seen."""
+
+    def to_bytes(self) -> bytes:
+        """All of it."""
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Summary:
+        """What `to_bytes` gave."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows added."""
+
+    @property
+    def n_invalid(self) -> int:
+        """Rows left out."""
 
 
 class ModelFile(NamedTuple):
@@ -98,62 +132,103 @@ def embed_pandas(
 
 
 def project(
-    batches: Iterator[pa.Array[Any]], file: str, locate: Locate, *, center: bool, on_error: str
+    batches: Iterator[pa.Array[Any]], file: str, locate: Locate, *, to: str, on_error: str, options: Mapping[str, Any]
 ) -> Iterator[pa.Array[Any]]:
-    """Projects batches of features onto the components of a delivered `Pca`.
+    """Takes batches of rows through a delivered `Pca`.
 
     Args:
-        batches: `list<float32 | float64>` arrays, D per row.
+        batches: `list<float32 | float64>` arrays: D values per row, for `inverse_transform` k.
         file: Name of the delivered file, `Pca.to_bytes`.
         locate: Where delivered files lie.
-        center: Subtract the mean (and divide by the scale, if the PCA has one) first.
+        to: What of `Pca` to call: `transform`, `inverse_transform` or `reconstruction_error`.
         on_error: `null` gives null for an invalid row, `raise` stops.
+        options: Keyword arguments of the call.
 
     Yields:
-        Lists of k values of the same type.
+        What the call gives: lists of k or of D values of the same type, or one value per row.
 
     Raises:
         PcaError: A row is invalid and `on_error` is `raise`.
     """
-    pca = _pca(os.getpid(), file, locate)
+    call = getattr(_pca(os.getpid(), file, locate), to)
     for batch in batches:
         if on_error == "raise" and batch.null_count:
             raise PcaError("a row of features is null")
-        yield pca.transform(batch, center=center, skip_invalid=on_error == "null")
+        yield call(batch, skip_invalid=on_error == "null", **options)
 
 
-def project_pandas(
-    batches: Iterator[pd.Series[Any]], file: str, locate: Locate, *, center: bool, on_error: str, double: bool
-) -> Iterator[Any]:
-    """`project` for Spark before 4.1; pandas does not say whether its values are floats or doubles: `double` does."""
-    values = pa.list_(pa.float64() if double else pa.float32())
+def in_pandas(batches: Iterator[pd.Series[Any]], values: str, work: Callable[..., Iterator[Any]]) -> Iterator[Any]:
+    """An Arrow function over lists for Spark before 4.1; pandas does not say what its values are: `values` does.
+
+    Args:
+        batches: Series of lists.
+        values: `float` or `double`.
+        work: Takes an iterator of `list<float32 | float64>` arrays, gives one of arrays.
+    """
+    lists = pa.list_(pa.float64() if values == "double" else pa.float32())
     # A list, not the Series: pyarrow takes NaN inside of a Series for null.
-    arrays = (pa.array(list(batch), values) for batch in batches)
-    for rows in project(arrays, file, locate, center=center, on_error=on_error):
+    for rows in work(pa.array(list(batch), lists) for batch in batches):
         yield rows.to_pandas()
 
 
-def partial_moments(
-    batches: Iterable[pa.RecordBatch], partition: int, width: int | None, *, skip_invalid: bool
+def scale(
+    batches: Iterator[pa.Array[Any]], shift: np.ndarray, factor: np.ndarray, *, on_error: str
+) -> Iterator[pa.Array[Any]]:
+    """(row - shift) * factor of each row, in f64, given back in the type of the rows.
+
+    Args:
+        batches: `list<float32 | float64>` arrays, D values per row.
+        shift: (D) float64.
+        factor: (D) float64.
+        on_error: `null` gives null for a null row or one of another length, `raise` stops.
+
+    Raises:
+        PcaError: A row is invalid and `on_error` is `raise`.
+    """
+    for batch in batches:
+        fits = pc.fill_null(pc.equal(pc.list_value_length(batch), len(shift)), fill_value=False)
+        if on_error == "raise" and not pc.all(fits).as_py() and len(batch):
+            at = fits.index(False).as_py()
+            found = "null" if not batch[at].is_valid else f"of {len(batch[at])} values"
+            raise PcaError(f"row {at} of a batch of features is {found}, expected {len(shift)} values")
+        rows = batch.filter(fits).flatten().to_numpy(zero_copy_only=False).reshape(-1, len(shift))
+        scaled = pa.array(((rows.astype(np.float64) - shift) * factor).astype(rows.dtype).ravel())
+        places = pa.array(np.where(fits, np.cumsum(fits) - 1, -1))
+        lists = pa.FixedSizeListArray.from_arrays(scaled, len(shift)).cast(batch.type)
+        yield lists.take(pc.if_else(fits, places, None))
+
+
+def partial_summary(
+    batches: Iterable[pa.RecordBatch],
+    partition: int,
+    summary: Summary,
+    width: int | None,
+    *,
+    widest: int | None = None,
+    skip_invalid: bool,
 ) -> Iterator[pa.RecordBatch]:
-    """Sums one partition's features up: its moments as rows of `PARTIALS`, or its fault; nothing for no rows.
+    """Sums one partition's features up: the summary as rows of `PARTIALS`, or its fault; nothing for no rows.
 
     Args:
         batches: Batches whose first column holds the features.
         partition: Number of the partial.
+        summary: `Moments` or a `Sketch` of no rows.
         width: With `skip_invalid`, the only length of a row that counts.
+        widest: Rows longer than this are not summed up: their length is given back at once.
         skip_invalid: Leave invalid rows out and count them.
     """
-    moments = Moments()
     try:
         for batch in batches:
             features = batch.column(0)
-            moments.update(_of_width(features, width) if skip_invalid else features, skip_invalid=skip_invalid)
+            if widest is not None and (longest := pc.max(pc.list_value_length(features)).as_py() or 0) > widest:
+                yield _partial(partition, too_wide=longest)
+                return
+            summary.update(_of_width(features, width) if skip_invalid else features, skip_invalid=skip_invalid)
     except PcaError as error:
         # A row, not an exception: the driver raises it as it is, and Spark does not try the task four times.
         yield _partial(partition, fault=str(error))
         return
-    yield from _saved(moments, partition)
+    yield from _saved(summary, partition)
 
 
 def _of_width(features: pa.Array[Any], width: int | None) -> pa.Array[Any]:
@@ -162,28 +237,34 @@ def _of_width(features: pa.Array[Any], width: int | None) -> pa.Array[Any]:
     return features if width is None or pc.all(fits).as_py() is not False else pc.if_else(fits, features, None)
 
 
-def merge_partials(batches: Iterable[pa.RecordBatch], fan_in: int) -> Iterator[pa.RecordBatch]:
+def merge_partials(batches: Iterable[pa.RecordBatch], fan_in: int, kind: type[Summary]) -> Iterator[pa.RecordBatch]:
     """Merges partials, sorted by (partial, chunk), into one; the first fault wins.
 
     Args:
         batches: Rows of `PARTIALS`.
         fan_in: Partials that become one: their numbers are divided by it.
+        kind: The class of the summaries.
     """
-    merged = Moments()
+    merged: Summary | None = None
     number = 0
     rows = (row for batch in batches for row in batch.to_pylist())
     for number, chunks_of_one in groupby(rows, key=lambda row: row["partial"]):
         taken = list(chunks_of_one)
-        fault = taken[0]["fault"]
-        if fault is None:
+        fault, too_wide = taken[0]["fault"], taken[0]["too_wide"]
+        if fault is None and too_wide is None:
             try:
-                merged.merge(Moments.from_bytes(b"".join(row["data"] for row in taken)))
+                other = kind.from_bytes(b"".join(row["data"] for row in taken))
+                if merged is None:
+                    merged = other
+                else:
+                    merged.merge(other)
             except PcaError as error:
                 fault = str(error)
-        if fault is not None:
-            yield _partial(number // fan_in, fault=fault)
+        if fault is not None or too_wide is not None:
+            yield _partial(number // fan_in, fault=fault, too_wide=too_wide)
             return
-    yield from _saved(merged, number // fan_in)
+    if merged is not None:
+        yield from _saved(merged, number // fan_in)
 
 
 def chunks(data: bytes) -> Iterator[bytes]:
@@ -191,14 +272,16 @@ def chunks(data: bytes) -> Iterator[bytes]:
     return (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
 
 
-def _saved(moments: Moments, number: int) -> Iterator[pa.RecordBatch]:
-    if moments.n_samples or moments.n_invalid:
-        for index, chunk in enumerate(chunks(moments.to_bytes())):
+def _saved(summary: Summary, number: int) -> Iterator[pa.RecordBatch]:
+    if summary.n_samples or summary.n_invalid:
+        for index, chunk in enumerate(chunks(summary.to_bytes())):
             yield _partial(number, index, chunk)
 
 
-def _partial(number: int, chunk: int = 0, data: bytes | None = None, fault: str | None = None) -> pa.RecordBatch:
-    row = {"partial": number, "chunk": chunk, "data": data, "fault": fault}
+def _partial(
+    number: int, chunk: int = 0, data: bytes | None = None, *, fault: str | None = None, too_wide: int | None = None
+) -> pa.RecordBatch:
+    row = {"partial": number, "chunk": chunk, "data": data, "fault": fault, "too_wide": too_wide}
     return pa.RecordBatch.from_pylist([row], schema=PARTIALS)
 
 

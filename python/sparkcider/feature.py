@@ -1,24 +1,35 @@
-"""pyspark.ml stages: ImageFeaturizer, and PCA in the words of `pyspark.ml.feature.PCA`.
+"""pyspark.ml stages: ImageFeaturizer, and PCA and StandardScaler in the words of `pyspark.ml.feature`.
 
 from sparkcider.feature import PCA   # in place of pyspark.ml.feature
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from pyspark import StorageLevel
 from pyspark.ml import Estimator, Model, Transformer
-from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.ml.linalg import DenseMatrix, DenseVector, VectorUDT
+from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
-from pyspark.sql.types import ArrayType, BinaryType, DataType, DoubleType, FloatType, StringType, StructField
+from pyspark.sql.types import BinaryType, DoubleType, StringType, StructField
 
 from sparkcider import Moments, Pca, PcaError
+from sparkcider._columns import (
+    as_array,
+    as_given,
+    element_of,
+    features_type,
+    known_width,
+    type_of,
+    width_metadata,
+    with_fields,
+)
+from sparkcider._fit import Fitted, fit, solved
 from sparkcider._moments import collect_moments
 from sparkcider._persistence import StageReader, StageWriter
+from sparkcider._scaler import StandardScaler, StandardScalerModel
 from sparkcider.functions import FEATURES, features_column, projected_column
 from sparkcider.params import ExtractorParams, PCAParams
 
@@ -26,6 +37,10 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
     from typing_extensions import Self
+
+__all__ = ["PCA", "ImageFeaturizer", "PCAModel", "StandardScaler", "StandardScalerModel"]
+
+NOT_STORED = StorageLevel(False, False, False, False)  # noqa: FBT003 - as pyspark.ml spells it
 
 
 class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"], MLWritable):
@@ -62,13 +77,13 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
             TypeError: inputCol is not binary.
             ValueError: There is no inputCol, or outputCol or errorCol exists already.
         """
-        if not isinstance(_type_of(schema, self.getInputCol()), BinaryType):
-            found = _type_of(schema, self.getInputCol()).simpleString()
+        if not isinstance(type_of(schema, self.getInputCol()), BinaryType):
+            found = type_of(schema, self.getInputCol()).simpleString()
             raise TypeError(f"column {self.getInputCol()}: expected binary (encoded images), got {found}")
         added = [StructField(self.getOutputCol(), FEATURES)]
         if self.isSet(self.errorCol):
             added.append(StructField(self.getOrDefault(self.errorCol), StringType()))
-        return _with_fields(schema, added)
+        return with_fields(schema, added)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self.transformSchema(dataset.schema)
@@ -89,7 +104,7 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
             dataset = dataset.withColumn(output, F.col(f"{outcome}.features")).drop(outcome)
         else:
             dataset = dataset.withColumn(output, column)
-        dataset = dataset.withMetadata(output, _width(dimension))
+        dataset = dataset.withMetadata(output, width_metadata(dimension))
         return dataset.where(F.col(output).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
 
     def write(self) -> StageWriter:
@@ -117,6 +132,12 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         k: Number of components, at most D; or give `variance`.
         variance: Share of the variance in (0, 1]: the fewest components that hold it.
         standardize: Scale each feature to mean 0 and deviation 1 first, here and in `transform`. Default False.
+        whiten: In `transform`, take the mean off and divide each component by its deviation. Default False.
+        solver: `covariance` (D <= 16,384), `gram` (few rows), `randomized` (any D, a few passes), or `auto` (default):
+            covariance up to D = 8,192, then gram for N <= 4,096 and 256 MB of rows in f64, then randomized.
+        maxK: Most components that `variance` takes with the randomized solver. Default 256.
+        reconstructionErrorCol: Column of double that the model adds: Euclidean distance of the centred (standardised)
+            row to its part in the components; large for an outlier. Default: none.
         handleInvalid: What happens to null rows, rows with NaN or infinity and rows of another length. `error`
             (default) stops; `skip` leaves them out; `keep` leaves them out of the fit, and `transform` gives null.
             The length that counts is the one in the column's metadata, else the first row's.
@@ -145,29 +166,16 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         return self._set(standardize=value)
 
     def _fit(self, dataset: DataFrame) -> PCAModel:
-        wanted = self._wanted()
         name = self.getInputCol()
-        column = _as_array(dataset, name)
-        width = _known_width(dataset.schema, name)
-        if width is not None and self.isSet(self.k):
-            _check_k(self.getK(), width)
-        moments = collect_moments(dataset.select(column), width, skip_invalid=self.getHandleInvalid() != "error")
-        if moments.n_samples == 0:
-            left_out = f" ({moments.n_invalid} invalid ones left out)" if moments.n_invalid else ""
-            raise PcaError(f"column {name} has no rows to fit a PCA to{left_out}")
-        pca = Pca.fit(moments, **wanted, standardize=self.getStandardize())
-        if pca.n_components_ >= pca.n_samples_:
-            warnings.warn(
-                f"{pca.n_components_} components of {pca.n_samples_} rows: the ratios past rank {pca.rank_} are 0",
-                stacklevel=3,
-            )
-        model = PCAModel._fitted(pca, moments)  # noqa: SLF001 - the estimator makes its model
+        fitted = fit(
+            dataset.select(as_array(dataset, name)),
+            name,
+            known_width(dataset.schema, name),
+            self._wanted(),
+            cached=dataset.storageLevel != NOT_STORED,
+        )
+        model = PCAModel._fitted(fitted)  # noqa: SLF001 - the estimator makes its model
         return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as pyspark.ml's estimators do
-
-    def _wanted(self) -> dict[str, Any]:
-        if self.isSet(self.k) == self.isSet(self.variance):
-            raise ValueError("give either k or variance")
-        return {"k": self.getK()} if self.isSet(self.k) else {"variance": self.getVariance()}
 
     def write(self) -> StageWriter:
         """A writer of this stage's Params."""
@@ -191,12 +199,13 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
     """
 
     _pca: Pca
-    _moments: Moments
+    _moments: Moments | None
+    _n_invalid: int
 
     @classmethod
-    def _fitted(cls, pca: Pca, moments: Moments) -> Self:
+    def _fitted(cls, fitted: Fitted) -> Self:
         model = cls()
-        model._pca, model._moments = pca, moments
+        model._pca, model._moments, model._n_invalid = fitted
         return model
 
     @property
@@ -217,14 +226,76 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
         return DenseVector(self._pca.mean_)
 
     @property
+    def scale(self) -> DenseVector | None:
+        """Sample standard deviation per feature: (D), 0 for a constant one; None without `standardize`."""
+        return None if self._pca.scale_ is None else DenseVector(self._pca.scale_)
+
+    @property
+    def singularValues(self) -> DenseVector:
+        """Singular values of the centred (standardised) rows: (k)."""
+        return DenseVector(self._pca.singular_values_)
+
+    @property
+    def noiseVariance(self) -> float:
+        """Mean of the min(N, D) - k variances left out, as scikit-learn's `noise_variance_`."""
+        return self._pca.noise_variance_
+
+    @property
+    def fittedSolver(self) -> str:
+        """The solver that found the components: `covariance`, `gram` or `randomized`."""
+        return self._pca.solver_
+
+    @property
     def numRows(self) -> int:
         """Rows that the fit counted."""
-        return self._moments.n_samples
+        return self._pca.n_samples_
 
     @property
     def numInvalid(self) -> int:
         """Rows that the fit left out."""
-        return self._moments.n_invalid
+        return self._n_invalid
+
+    def update(self, dataset: DataFrame) -> PCAModel:
+        """The PCA of the rows that this model was fitted to and of new ones together; reads only the new ones.
+
+        It is the PCA that a fit to all of them would give, up to rounding. This model stays as it is.
+
+        Args:
+            dataset: The new rows, in inputCol.
+
+        Raises:
+            PcaError: The randomized solver made this model, which keeps no moments; or a new row is invalid.
+        """
+        if self._moments is None:
+            raise PcaError("a model of the randomized solver keeps no moments to add to: fit to all rows again")
+        name = self.getInputCol()
+        wanted = self._wanted()
+        added = collect_moments(
+            dataset.select(as_array(dataset, name)), self._pca.n_features_, skip_invalid=wanted.skip_invalid
+        )
+        moments = Moments.from_bytes(self._moments.to_bytes())
+        moments.merge(added)
+        model = self._fitted(solved(moments, name, wanted._replace(solver="auto")))
+        return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as the estimator does
+
+    def inverse_transform(self, dataset: DataFrame, outputCol: str) -> DataFrame:
+        """Takes components back to features: adds a column of D values; what the components do not hold is lost.
+
+        Args:
+            dataset: Rows with this model's outputCol, as `transform` gives them.
+            outputCol: Name of the column to add, of the kind of outputCol.
+
+        Raises:
+            TypeError: outputCol holds no components.
+            ValueError: There is no such column, or the one to add exists.
+        """
+        given = self.getOutputCol()
+        kind = features_type(dataset.schema, given)
+        with_fields(dataset.schema, [StructField(outputCol, kind)])
+        column = self._column(dataset, given, to="inverse_transform", center=self._center, whiten=self.getWhiten())
+        dataset = dataset.withColumn(outputCol, column)
+        dataset = dataset.withColumn(outputCol, as_given(kind, F.col(outputCol)))
+        return dataset.withMetadata(outputCol, width_metadata(self._pca.n_features_))
 
     def transformSchema(self, schema: StructType) -> StructType:
         """The schema after `transform`.
@@ -233,34 +304,49 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
             TypeError: inputCol is no column of features.
             ValueError: There is no inputCol, outputCol exists already, or rows are known not to have D values.
         """
-        kind = _kind(schema, self.getInputCol())
-        known = _known_width(schema, self.getInputCol())
+        kind = features_type(schema, self.getInputCol())
+        known = known_width(schema, self.getInputCol())
         if known is not None and known != self._pca.n_features_:
             raise ValueError(
                 f"column {self.getInputCol()}: expected {self._pca.n_features_} values per row, got {known}"
             )
-        return _with_fields(schema, [StructField(self.getOutputCol(), kind)])
+        added = [StructField(self.getOutputCol(), kind)]
+        if self.isSet(self.reconstructionErrorCol):
+            added.append(StructField(self.getOrDefault(self.reconstructionErrorCol), DoubleType()))
+        return with_fields(schema, added)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        output = self.getOutputCol()
+        name, output = self.getInputCol(), self.getOutputCol()
         kind = self.transformSchema(dataset.schema)[output].dataType
-        column = projected_column(
-            dataset.sparkSession,
-            _as_array(dataset, self.getInputCol()),
-            self._pca,
-            center=self.getStandardize(),
-            on_error="raise" if self.getHandleInvalid() == "error" else "null",
-            element=kind.elementType if isinstance(kind, ArrayType) else DoubleType(),
-        )
-        dataset = dataset.withColumn(output, column)
-        if isinstance(kind, VectorUDT):
-            dataset = dataset.withColumn(output, F.when(F.col(output).isNotNull(), array_to_vector(F.col(output))))
-        dataset = dataset.withMetadata(output, _width(self._pca.n_components_))
+        columns = {output: self._column(dataset, name, to="transform", center=self._center, whiten=self.getWhiten())}
+        if self.isSet(self.reconstructionErrorCol):
+            error = self._column(dataset, name, to="reconstruction_error")
+            columns[self.getOrDefault(self.reconstructionErrorCol)] = error.cast("double")
+        dataset = dataset.withColumns(columns)
+        dataset = dataset.withColumn(output, as_given(kind, F.col(output)))
+        dataset = dataset.withMetadata(output, width_metadata(self._pca.n_components_))
         return dataset.where(F.col(output).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
+
+    @property
+    def _center(self) -> bool:
+        # Spark's PCA does not; a scale without a centre, or deviations around something else, would mean nothing.
+        return self.getStandardize() or self.getWhiten()
+
+    def _column(self, dataset: DataFrame, name: str, *, to: str, **options: bool) -> Column:
+        return projected_column(
+            dataset.sparkSession,
+            as_array(dataset, name),
+            self._pca,
+            to=to,
+            on_error="raise" if self.getHandleInvalid() == "error" else "null",
+            element=element_of(features_type(dataset.schema, name)),
+            **options,
+        )
 
     def write(self) -> StageWriter:
         """A writer of this model: Params, components and moments."""
-        return StageWriter(self, {"pca": self._pca.to_bytes(), "moments": self._moments.to_bytes()})
+        arrays = {"pca": self._pca.to_bytes(), "invalid": str(self._n_invalid).encode()}
+        return StageWriter(self, arrays if self._moments is None else {**arrays, "moments": self._moments.to_bytes()})
 
     @classmethod
     def read(cls) -> StageReader[PCAModel]:
@@ -269,47 +355,5 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, bytes]) -> Self:
-        return cls._fitted(Pca.from_bytes(arrays["pca"]), Moments.from_bytes(arrays["moments"]))
-
-
-def _type_of(schema: StructType, name: str) -> DataType:
-    if name not in schema.names:
-        raise ValueError(f"there is no column {name}; there are {', '.join(schema.names)}")
-    return schema[name].dataType
-
-
-def _with_fields(schema: StructType, added: list[StructField]) -> StructType:
-    for field in added:
-        if field.name in schema.names:
-            raise ValueError(f"column {field.name} exists already")
-    return type(schema)([*schema.fields, *added])
-
-
-def _kind(schema: StructType, name: str) -> DataType:
-    found = _type_of(schema, name)
-    if isinstance(found, VectorUDT) or (
-        isinstance(found, ArrayType) and isinstance(found.elementType, (FloatType, DoubleType))
-    ):
-        return found
-    raise TypeError(f"column {name}: expected array<float>, array<double> or vector, got {found.simpleString()}")
-
-
-def _as_array(dataset: DataFrame, name: str) -> Column:
-    kind, column = _kind(dataset.schema, name), F.col(f"`{name}`")
-    if isinstance(kind, VectorUDT):
-        return F.when(column.isNotNull(), vector_to_array(column)).alias(name)  # Spark's function takes no null
-    return column
-
-
-def _width(values: int) -> dict[str, Any]:
-    return {"ml_attr": {"num_attrs": values}}  # where pyspark.ml keeps the length of its vectors
-
-
-def _known_width(schema: StructType, name: str) -> int | None:
-    width: int | None = schema[name].metadata.get("ml_attr", {}).get("num_attrs")
-    return width
-
-
-def _check_k(k: int, dimension: int) -> None:
-    if k > dimension:
-        raise ValueError(f"k must be from 1 to the number of features, {dimension}, got {k}")
+        moments = Moments.from_bytes(arrays["moments"]) if "moments" in arrays else None
+        return cls._fitted(Fitted(Pca.from_bytes(arrays["pca"]), moments, int(arrays["invalid"])))

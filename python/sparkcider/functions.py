@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np  # noqa: TC002 - pandas_udf reads its functions' hints at run time
 import pandas as pd  # noqa: TC002 - likewise
 import pyarrow as pa  # noqa: TC002 - likewise
 from pyspark import SparkFiles
@@ -158,22 +159,46 @@ def pca_project(
 
 
 def projected_column(
-    session: SparkSession, col: Column | str, pca: Pca, *, center: bool, on_error: str, element: DataType
+    session: SparkSession,
+    col: Column | str,
+    pca: Pca,
+    *,
+    to: str = "transform",
+    on_error: str,
+    element: DataType,
+    **options: bool,
 ) -> Column:
-    """The column of `pca_project`, for a given session."""
+    """The column of `pca_project`, for a given session; or of another of `Pca`'s calls, named by `to`."""
     _check_on_error(on_error)
     content = pca.to_bytes()
     file = f"sparkcider-{sha256(content).hexdigest()}.pca"
     deliver(session, file, lambda: content)
-    double = isinstance(element, DoubleType)
 
     def project(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        return _worker.project(batches, file, SparkFiles.get, center=center, on_error=on_error)
+        return _worker.project(batches, file, SparkFiles.get, to=to, on_error=on_error, options=options)
 
-    def project_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        return _worker.project_pandas(batches, file, SparkFiles.get, center=center, on_error=on_error, double=double)
+    returns = element if to == "reconstruction_error" else ArrayType(element)
+    return _iterator_udf(session, project, _for_pandas(project, element), returns)(col)
 
-    return _iterator_udf(session, project, project_pandas, ArrayType(element))(col)
+
+def scaled_column(
+    session: SparkSession, col: Column | str, shift: np.ndarray, factor: np.ndarray, *, on_error: str, element: DataType
+) -> Column:
+    """(row - shift) * factor of each row: what `StandardScalerModel` adds."""
+
+    def scale(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        return _worker.scale(batches, shift, factor, on_error=on_error)
+
+    return _iterator_udf(session, scale, _for_pandas(scale, element), ArrayType(element))(col)
+
+
+def _for_pandas(work: Callable[..., Iterator[pa.Array]], element: DataType) -> Callable[..., Iterator[pd.Series]]:
+    values = element.simpleString()
+
+    def in_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        return _worker.in_pandas(batches, values, work)
+
+    return in_pandas
 
 
 def _check_on_error(on_error: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 
+from sparkcider._fit import Wanted
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -92,7 +94,7 @@ class InOutParams(HasInputCol, HasOutputCol):
 class ExtractorParams(InOutParams):
     """The model and the options of `sparkcider.FeatureExtractor`, in camelCase."""
 
-    model: Param[str] = _param("model", "path of an ONNX file on the driver, or pixels", TypeConverters.toString)
+    model: Param[str] = _param("model", "name, path or URI of an ONNX file, or pixels", TypeConverters.toString)
     errorCol: Param[str] = _param(
         "errorCol", "column to add with the reason why an image is bad; null for a good one", TypeConverters.toString
     )
@@ -143,7 +145,7 @@ class ExtractorParams(InOutParams):
 
 
 class PCAParams(InOutParams):
-    """k or variance, and standardize."""
+    """How many components, of what, found how, and what `transform` gives."""
 
     k: Param[int] = _param("k", "number of components; or give variance", _k)
     variance: Param[float] = _param(
@@ -152,8 +154,38 @@ class PCAParams(InOutParams):
     standardize: Param[bool] = _param(
         "standardize", "scale each feature to mean 0 and deviation 1 first", TypeConverters.toBoolean
     )
+    whiten: Param[bool] = _param(
+        "whiten", "take the mean off and divide each component by its deviation", TypeConverters.toBoolean
+    )
+    solver: Param[str] = _param(
+        "solver", "auto, covariance, gram or randomized", one_of("auto", "covariance", "gram", "randomized")
+    )
+    maxK: Param[int] = _param("maxK", "most components that variance takes with the randomized solver", _k)
+    reconstructionErrorCol: Param[str] = _param(
+        "reconstructionErrorCol",
+        "column to add with the distance of a row to its part in the components",
+        TypeConverters.toString,
+    )
 
-    _DEFAULTS: ClassVar = {"handleInvalid": "error", "standardize": False}
+    _DEFAULTS: ClassVar = {
+        "handleInvalid": "error",
+        "standardize": False,
+        "whiten": False,
+        "solver": "auto",
+        "maxK": 256,
+    }
+
+    def _wanted(self) -> Wanted:
+        if self.isSet(self.k) == self.isSet(self.variance):
+            raise ValueError("give either k or variance")
+        return Wanted(
+            k=self.getK() if self.isSet(self.k) else None,
+            variance=self.getVariance() if self.isSet(self.variance) else None,
+            standardize=self.getStandardize(),
+            solver=self.getSolver(),
+            max_k=self.getMaxK(),
+            skip_invalid=self.getHandleInvalid() != "error",
+        )
 
     def getK(self) -> int:
         """Gives the number of components that was asked for."""
@@ -166,3 +198,40 @@ class PCAParams(InOutParams):
     def getStandardize(self) -> bool:
         """Says whether features are standardised first."""
         return bool(self.getOrDefault(self.standardize))
+
+    def getWhiten(self) -> bool:
+        """Says whether components are scaled to deviation 1."""
+        return bool(self.getOrDefault(self.whiten))
+
+    def getSolver(self) -> str:
+        """Gives the solver that was asked for."""
+        return str(self.getOrDefault(self.solver))
+
+    def getMaxK(self) -> int:
+        """Gives the most components that `variance` takes with the randomized solver."""
+        return int(self.getOrDefault(self.maxK))
+
+
+class ScalerParams(InOutParams):
+    """What a StandardScaler does."""
+
+    withMean: Param[bool] = _param("withMean", "take the mean off", TypeConverters.toBoolean)
+    withStd: Param[bool] = _param("withStd", "divide by the sample standard deviation", TypeConverters.toBoolean)
+
+    _DEFAULTS: ClassVar = {"handleInvalid": "error", "withMean": False, "withStd": True}
+
+    def setWithMean(self, value: bool) -> Self:  # noqa: FBT001 - as pyspark.ml spells setters
+        """Chooses whether the mean is taken off."""
+        return self._set(withMean=value)
+
+    def setWithStd(self, value: bool) -> Self:  # noqa: FBT001 - likewise
+        """Chooses whether features are divided by their deviation."""
+        return self._set(withStd=value)
+
+    def getWithMean(self) -> bool:
+        """Says whether the mean is taken off."""
+        return bool(self.getOrDefault(self.withMean))
+
+    def getWithStd(self) -> bool:
+        """Says whether features are divided by their deviation."""
+        return bool(self.getOrDefault(self.withStd))

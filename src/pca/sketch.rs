@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::block::{Block, Real, Rows, Skip, join_means, valid_rows};
+use super::block::{Block, Real, Rows, Skip, divisor, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
 use crate::{Error, Result};
 
@@ -27,6 +27,12 @@ pub struct Basis {
 }
 
 impl Basis {
+    /// No directions: a sketch for it sums count, mean and variances only.
+    #[must_use]
+    pub fn empty(n_features: usize) -> Self {
+        Self { pass: 0, columns: Mat::zeros(n_features, 0) }
+    }
+
     /// D.
     #[must_use]
     pub fn n_features(&self) -> usize {
@@ -167,6 +173,19 @@ impl Sketch {
     #[must_use]
     pub fn n_invalid(&self) -> u64 {
         self.n_invalid
+    }
+
+    /// The mean of each feature (D).
+    #[must_use]
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The sample variance of each feature (D): N - 1 in the denominator, 0 for one row.
+    #[must_use]
+    pub fn variance(&self) -> Vec<f64> {
+        let degrees = divisor(self.count.max(2) - 1);
+        self.squares.iter().map(|sum| sum / degrees).collect()
     }
 
     /// The pass that it belongs to.

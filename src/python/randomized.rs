@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::ArrayRef;
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_arrow::input::AnyArray;
@@ -34,6 +35,16 @@ impl PySketch {
     fn new(py: Python<'_>, basis: &[u8]) -> PyResult<Self> {
         let basis = detach(py, || Basis::from_bytes(basis))?;
         Ok(Self { sketch: Mutex::new(Sketch::new(&basis)), basis: Some(basis) })
+    }
+
+    /// A sketch that sums count, mean and variances only: for rows of any width, with nothing larger than D.
+    ///
+    /// Args:
+    ///     n_features: D.
+    #[staticmethod]
+    fn plain(n_features: usize) -> Self {
+        let basis = Basis::empty(n_features);
+        Self { sketch: Mutex::new(Sketch::new(&basis)), basis: Some(basis) }
     }
 
     /// Adds the rows of a column of features, as `Moments.update` does.
@@ -101,6 +112,18 @@ impl PySketch {
     #[getter]
     fn n_invalid(&self) -> u64 {
         self.lock().n_invalid()
+    }
+
+    /// Mean of each feature, (D,) float64.
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.lock().mean().to_vec().into_pyarray(py)
+    }
+
+    /// Sample variance of each feature, (D,) float64: N - 1 in the denominator, 0 for one row.
+    #[getter]
+    fn variance<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.lock().variance().into_pyarray(py)
     }
 }
 

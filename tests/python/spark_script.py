@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.functions import array_to_vector
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import SparkSession
 from spark_images import TINY_MODEL, encoded_images
 
-from sparkcider.feature import PCA, ImageFeaturizer
+from sparkcider.feature import PCA, ImageFeaturizer, StandardScaler
 from sparkcider.functions import image_features
 
 
@@ -57,7 +57,16 @@ def main(kind: str) -> None:
     vectors = model.transform(images).withColumn("vector", array_to_vector("features"))
     of_vectors = PCA(k=2, inputCol="vector", outputCol="out", standardize=True).fit(vectors)
     out = of_vectors.transform(vectors)
+    wide = PCA(k=2, inputCol="vector", outputCol="wide", solver="randomized", reconstructionErrorCol="lost").fit(
+        vectors
+    )
+    errors = wide.transform(vectors).agg({"lost": "max"}).first()
+    scaler = StandardScaler(withMean=True, inputCol="vector", outputCol="scaled").fit(vectors)
+    scaled = scaler.transform(vectors).select(vector_to_array("scaled").alias("scaled")).collect()
     found = {
+        "randomized": [*wide.explainedVariance, errors[0]],
+        "scaled": sorted(row.scaled for row in scaled),
+        "updated_rows": of_vectors.update(vectors).numRows,
         "features": sha256(features.tobytes()).hexdigest(),
         "shape": features.shape,
         "loaded_gives_the_same": same,

@@ -218,10 +218,10 @@ def test_k_over_a_known_length_fails_before_the_rows_are_read(arrays: DataFrame)
 
 
 def test_no_rows_are_an_error(spark: SparkSession, arrays: DataFrame):
-    with pytest.raises(PcaError, match=r"column x has no rows to fit a PCA to$"):
+    with pytest.raises(PcaError, match=r"column x has no rows to fit to$"):
         pca(k=1).fit(arrays.where("id < 0"))
     nulls = spark.createDataFrame([(0, None), (1, None)], arrays.schema)
-    with pytest.raises(PcaError, match=r"column x has no rows to fit a PCA to \(2 invalid ones left out\)"):
+    with pytest.raises(PcaError, match=r"column x has no rows to fit to \(2 invalid ones left out\)"):
         pca(k=1, handleInvalid="skip").fit(nulls)
     with pytest.raises(PcaError, match="null"):
         pca(k=1).fit(nulls)
