@@ -47,7 +47,9 @@ def write_features(folder: Path, values: np.ndarray) -> None:
     """As `array<float>`, in `FILES` files."""
     for number, part in enumerate(np.array_split(values, FILES)):
         lists = pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1]).cast(pa.list_(pa.float32()))
-        pq.write_table(pa.table({"features": lists}), folder / f"{number}.parquet", row_group_size=4096)
+        pq.write_table(
+            pa.table({"features": lists}), folder / f"{number}.parquet", row_group_size=(64 << 20) // values[0].nbytes
+        )
 
 
 # --- one core or both, no Spark ---------------------------------------------------------------------------------------
@@ -111,17 +113,18 @@ def kernel(doubles: np.ndarray, k: int, threads: int, rounds: int) -> None:
 # --- in Spark ---------------------------------------------------------------------------------------------------------
 
 
-def session():
-    """local[2] with 8 GB."""
+def session(memory: str):
+    """local[2] with that much memory for the JVM."""
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder.master(f"local[{CORES}]").config("spark.driver.memory", "8g")
+    builder = SparkSession.builder.master(f"local[{CORES}]").config("spark.driver.memory", memory)
     for key, value in {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
         "spark.driver.maxResultSize": "4g",
+        "spark.sql.parquet.columnarReaderBatchSize": "256",  # 4,096 rows of 100,352 floats are 1.6 GB for each task
     }.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
@@ -174,7 +177,7 @@ def high_water() -> dict[str, float]:
 
 def run_job(options: argparse.Namespace) -> None:
     """Runs one alternative on a folder of features; prints its seconds and memory as JSON."""
-    spark = session()
+    spark = session(options.memory)
     frame = spark.read.parquet(str(options.input))
     make = our_job if options.job == OURS else spark_job
     fit, transform = make(frame, options.k, standardize=options.standardize)
@@ -188,10 +191,10 @@ def run_job(options: argparse.Namespace) -> None:
     spark.stop()
 
 
-def measured(job: str, folder: Path, k: int, *, standardize: bool, runs: int = 4) -> dict[str, float]:
+def measured(job: str, folder: Path, k: int, *, standardize: bool, runs: int, memory: str) -> dict[str, float]:
     """`run_job` in a process of its own."""
     words = [sys.executable, __file__, "--job", job, "--input", folder / "in", "--output", folder / "out"]
-    words += ["--k", str(k), "--runs", str(runs), *(["--standardize"] if standardize else [])]
+    words += ["--k", str(k), "--runs", str(runs), "--memory", memory, *(["--standardize"] if standardize else [])]
     done = subprocess.run([*map(str, words)], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -203,7 +206,9 @@ def show(name: str, found: dict[str, float]) -> None:
     print(f"  {name:36} {times}; {memory}, a worker {found['worker_mb']:,.0f} MB", flush=True)
 
 
-def in_spark(values: np.ndarray, k: int, jobs: list[str], *, standardize: bool, runs: int = 4) -> None:
+def in_spark(
+    values: np.ndarray, k: int, jobs: list[str], *, standardize: bool, runs: int = 4, memory: str = "8g"
+) -> None:
     """Prints each job's line, and what lies between them."""
     print(
         f"Spark local[{CORES}], {values.shape[0]:,} x {values.shape[1]:,} of f32, k = {k}, standardised: {standardize}"
@@ -211,7 +216,7 @@ def in_spark(values: np.ndarray, k: int, jobs: list[str], *, standardize: bool, 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "in").mkdir()
         write_features(Path(folder, "in"), values)
-        found = {job: measured(job, Path(folder), k, standardize=standardize, runs=runs) for job in jobs}
+        found = {job: measured(job, Path(folder), k, standardize=standardize, runs=runs, memory=memory) for job in jobs}
     for job in jobs:
         show(job, found[job])
     if len(jobs) > 1:
@@ -226,6 +231,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=1_280)
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", default="8g", help="of the JVM (default: %(default)s; for 100,352 features 3g)")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--input", help=argparse.SUPPRESS)
     parser.add_argument("--output", help=argparse.SUPPRESS)
@@ -238,9 +244,9 @@ def main() -> None:
     values = features(options.rows, options.features)
     for threads in range(1, CORES + 1):
         kernel(values.astype(np.float64), options.k, threads, options.rounds)
-    in_spark(values, options.k, [SPARK, OURS], standardize=True)
+    in_spark(values, options.k, [SPARK, OURS], standardize=True, memory=options.memory)
     in_spark(features(8, 8_192), 7, [OURS], standardize=False)
-    in_spark(features(2_000, 100_352), 100, [OURS], standardize=False, runs=1)
+    in_spark(features(2_000, 100_352), 100, [OURS], standardize=False, runs=1, memory="3g")
 
 
 if __name__ == "__main__":

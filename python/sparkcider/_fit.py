@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from pyspark import StorageLevel
+
 from sparkcider import Moments, Pca, PcaError
 from sparkcider._delivery import deliver
-from sparkcider._moments import TooWide, check_result_size, collect_moments, collect_sketch, first_width
+from sparkcider._moments import TooWide, check_result_size, collect_moments, collect_sketch, first_width, setting
 from sparkcider._native import RandomizedPca
 
 if TYPE_CHECKING:
@@ -39,8 +41,12 @@ OVERSAMPLING = 10
 
 MOST_PASSES = 6
 
-TOLERANCE = 1e-3
-"""Of the randomized solver: each eigenvalue is right to this share of itself, whatever the spectrum."""
+TOLERANCE = 1e-2
+"""Of the randomized solver's residuals: each eigenvalue is right to this share of itself whatever the spectrum, and to
+about its square where the spectrum decays."""
+
+CACHED_CONF, CACHED_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize", 64
+"""Rows that Spark keeps as one block: its 10,000 would be 4 GB of wide rows."""
 
 _log = logging.getLogger("sparkcider")
 
@@ -166,7 +172,7 @@ def _randomized(features: DataFrame, name: str, width: int, wanted: Wanted) -> F
     solver = RandomizedPca(width, width=directions, standardize=wanted.standardize)
     residual: float | None = None
     n_invalid = 0
-    for _ in range(MOST_PASSES):
+    for number in range(1, MOST_PASSES + 1):
         basis = solver.basis()
         file = f"sparkcider-{sha256(basis).hexdigest()}.basis"
         deliver(session, file, lambda basis=basis: basis)  # type: ignore[misc] # mypy sees no bytes in a default
@@ -176,6 +182,7 @@ def _randomized(features: DataFrame, name: str, width: int, wanted: Wanted) -> F
         solver.step(sketch)
         n_invalid = sketch.n_invalid
         residual = _residual(solver, wanted)
+        _log.info("pass %d over %d rows x %d features: residual %s", number, sketch.n_samples, width, residual)
         if solver.exhausted or (residual is not None and residual <= TOLERANCE):
             break
     pca = solver.finish(k=wanted.k, variance=wanted.variance)
@@ -207,11 +214,12 @@ def _kept(features: DataFrame, *, cached: bool) -> Iterator[None]:
     if cached:
         yield
         return
-    features.persist()
-    try:
-        yield
-    finally:
-        features.unpersist()
+    with setting(features.sparkSession, CACHED_CONF, CACHED_ROWS):
+        features.persist(StorageLevel.DISK_ONLY)  # in memory they would leave none for the passes
+        try:
+            yield
+        finally:
+            features.unpersist()
 
 
 def _told(fitted: Fitted) -> Fitted:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 FAN_IN = 64
 """Summaries that one task merges. Two levels hold 4,096 partitions evenly; more only make the last task longer."""
 
-FEWEST_ROWS, MOST_ROWS = 64, 1024
-"""Rows per Arrow batch during a fit: few enough that a batch stays small, enough that its overhead does."""
+FEWEST_ROWS, UNKNOWN_ROWS, MOST_ROWS = 64, 256, 1024
+"""Rows per Arrow batch during a fit, by D: few enough that a batch stays small, enough that its overhead does."""
 
 BATCH_BYTES = 64 << 20
 """Of a batch, in f64: 83 rows of 100,352 features."""
@@ -141,7 +141,10 @@ def _summed_up(
     partials = features.mapInArrow(sum_up, PARTIALS)
     partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)), kind)
     partials = _merged(partials.repartition(1), kind)
-    with _small_batches(features.sparkSession, width):
+    # Spark before 4.1 counts the rows of an Arrow batch, not its bytes: 10,000 wide rows would be one batch.
+    fitting = UNKNOWN_ROWS if width is None else min(max(BATCH_BYTES // (8 * width), FEWEST_ROWS), MOST_ROWS)
+    before = features.sparkSession.conf.get(BATCH_CONF)
+    with setting(features.sparkSession, BATCH_CONF, min(fitting, int(before or fitting))):
         rows = sorted(partials.collect(), key=lambda row: row["chunk"])
     for row in rows:
         if row["fault"] is not None:
@@ -165,12 +168,11 @@ def _merged(partials: DataFrame, kind: type[Summary]) -> DataFrame:
 
 
 @contextmanager
-def _small_batches(session: SparkSession, width: int | None) -> Iterator[None]:
-    # Spark before 4.1 counts the rows of an Arrow batch, not its bytes: 10,000 wide rows would be one batch.
-    before = session.conf.get(BATCH_CONF)
-    fitting = FEWEST_ROWS if width is None else min(max(BATCH_BYTES // (8 * width), FEWEST_ROWS), MOST_ROWS)
-    session.conf.set(BATCH_CONF, str(min(fitting, int(before or fitting))))
+def setting(session: SparkSession, name: str, value: int) -> Iterator[None]:
+    """A setting of the session, for a while."""
+    before = session.conf.get(name)
+    session.conf.set(name, str(value))
     try:
         yield
     finally:
-        session.conf.set(BATCH_CONF, str(before))
+        session.conf.set(name, str(before))

@@ -75,3 +75,12 @@ def test_vectors_give_vectors(outcome: Callable[[str], dict[str, Any]], kind: st
     found = outcome(kind)
     assert (found["vector_type"], found["rows_out"]) == ("vector", GOOD)
     np.testing.assert_allclose(found["vector_ratios"], found["ratios"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_randomized_solver_the_scaler_and_an_update(outcome: Callable[[str], dict[str, Any]], kind: str):
+    found, reference = outcome(kind), outcome(KINDS[0])
+    np.testing.assert_allclose(found["randomized"], reference["randomized"], rtol=1e-6)
+    np.testing.assert_allclose(found["scaled"], reference["scaled"], atol=1e-6)
+    assert np.abs(np.mean(found["scaled"], axis=0)).max() < 1e-6
+    assert found["updated_rows"] == 2 * GOOD

@@ -42,12 +42,10 @@ struct Seen {
     total: f64,
 }
 
-/// Ritz values in descending order, and vectors (D, m).
+/// Ritz values in descending order, and their vectors (m, m) in terms of the directions.
 struct Ritz {
     values: Vec<f64>,
-    vectors: Mat<f64>,
-    /// S u - λ u (D, m)
-    residuals: Mat<f64>,
+    turn: Mat<f64>,
 }
 
 impl Krylov {
@@ -135,9 +133,17 @@ impl Krylov {
             return Ok(None);
         }
         let ritz = self.ritz()?;
-        let parts = ritz.values.iter().take(k).enumerate().filter(|(_, value)| **value > 0.0);
-        let relative = parts.map(|(j, value)| ritz.residuals.col(j).norm_l2() / value);
-        Ok(Some(relative.fold(0.0, f64::max)))
+        let turn = ritz.turn.subcols(0, k.min(ritz.values.len()));
+        let vectors = product(self.known(), turn);
+        let mut residuals = product(self.products.as_ref(), turn);
+        let mut largest = 0.0_f64;
+        for (j, &value) in ritz.values.iter().enumerate().take(vectors.ncols()).filter(|(_, value)| **value > 0.0) {
+            for (residual, entry) in residuals.col_as_slice_mut(j).iter_mut().zip(vectors.col_as_slice(j)) {
+                *residual -= value * entry;
+            }
+            largest = largest.max(residuals.col(j).norm_l2() / value);
+        }
+        Ok(Some(largest))
     }
 
     /// Whether all directions that the rows have are known: no further pass can add to the components.
@@ -161,7 +167,7 @@ impl Krylov {
         let m = spectrum.components_to(keep);
         self.check_found(&spectrum, keep, m)?;
         let m = m.min(spectrum.rank());
-        let components = rows_of(ritz.vectors.subcols(0, m));
+        let components = rows_of(product(self.known(), ritz.turn.subcols(0, m)).as_ref());
         let solution = Solution { mean: seen.mean.clone(), scale: seen.scale.clone(), spectrum, components };
         Ok(Pca::from_solution(solution, keep, seen.count, Solver::Randomized))
     }
@@ -183,23 +189,19 @@ impl Krylov {
         Err(Error::Pca { reason })
     }
 
+    /// The directions whose products are known (D, m).
+    fn known(&self) -> MatRef<'_, f64> {
+        self.directions.subcols(0, self.products.ncols())
+    }
+
     /// The best approximations in the space of the directions whose products are known.
     fn ritz(&self) -> Result<Ritz> {
         let m = self.products.ncols();
-        let directions = self.directions.subcols(0, m);
-        let inner = product(directions.transpose(), self.products.as_ref());
+        let inner = product(self.known().transpose(), self.products.as_ref());
         let inner = Mat::from_fn(m, m, |i, j| f64::midpoint(inner[(i, j)], inner[(j, i)]));
         let eigen = inner.self_adjoint_eigen(Side::Lower).map_err(|_| not_solved())?;
-        let values: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
-        let turn = leading(eigen.U(), m);
-        let vectors = product(directions, turn.as_ref());
-        let mut residuals = product(self.products.as_ref(), turn.as_ref());
-        for (j, value) in values.iter().enumerate() {
-            for (residual, entry) in residuals.col_as_slice_mut(j).iter_mut().zip(vectors.col_as_slice(j)) {
-                *residual -= value * entry;
-            }
-        }
-        Ok(Ritz { values, vectors, residuals })
+        let values = eigen.S().column_vector().iter().rev().copied().collect();
+        Ok(Ritz { values, turn: leading(eigen.U(), m) })
     }
 }
 
