@@ -16,10 +16,19 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark import StorageLevel
+from pyspark.sql.types import ArrayType, FloatType
 
 from sparkcider import Moments, Pca, PcaError
 from sparkcider._delivery import deliver
-from sparkcider._moments import TooWide, check_result_size, collect_moments, collect_sketch, first_width, setting
+from sparkcider._moments import (
+    TooWide,
+    check_result_size,
+    collect_moments,
+    collect_sketch,
+    first_width,
+    most_features,
+    setting,
+)
 from sparkcider._native import RandomizedPca
 
 if TYPE_CHECKING:
@@ -104,13 +113,16 @@ def fit(features: DataFrame, name: str, width: int | None, wanted: Wanted, *, ca
         check_k(wanted.k, width)
     if wanted.solver == "randomized" or (wanted.solver == "auto" and width is not None and width > MOST_FEATURES):
         return _wide(features, name, width, wanted, cached=cached)
+    widest = None
     if width is not None:
-        _check_scatter(features, width)
+        _check_result(features, width)
+    else:
+        widest = most_features(features.sparkSession)
+        widest = min(widest, MOST_FEATURES) if wanted.solver == "auto" else widest
     try:
-        widest = MOST_FEATURES if wanted.solver == "auto" else None
         moments = collect_moments(features, width, widest=widest, skip_invalid=wanted.skip_invalid)
-    except TooWide as found:
-        return _wide(features, name, found.width, wanted, cached=cached)
+    except TooWide as found:  # now D is known
+        return fit(features, name, found.width, wanted, cached=cached)
     return solved(moments, name, wanted)
 
 
@@ -140,20 +152,25 @@ def no_rows(name: str, n_invalid: int) -> PcaError:
     return PcaError(f"column {name} has no rows to fit to{left_out}")
 
 
-def _check_scatter(features: DataFrame, width: int) -> None:
-    """Fails before the pass where its scatter would not reach the driver; fewer rows than D / 2 are smaller than it."""
+def _check_result(features: DataFrame, width: int) -> None:
+    """Fails before a pass whose moments would not reach the driver: the scatter, or the rows while they are smaller."""
+    session = features.sparkSession
     try:
-        check_result_size(features.sparkSession, 4 * width * (width + 1), f"the moments of {width:,} features")
+        check_result_size(session, 4 * width * (width + 1), f"the moments of {width:,} features")
     except PcaError:
-        if features.limit(width // 2 + 1).count() > width // 2:
+        most = min(width // 2, MOST_ROWS)
+        rows = features.limit(most + 1).count()
+        if rows > most:
             raise
+        size = 4 if features.schema[0].dataType == ArrayType(FloatType()) else 8
+        check_result_size(session, size * rows * width, f"{rows:,} rows of {width:,} features")
 
 
 def _wide(features: DataFrame, name: str, width: int | None, wanted: Wanted, *, cached: bool) -> Fitted:
     with _kept(features, cached=cached):
         width = first_width(features) if width is None else width
         if width is None:
-            raise no_rows(name, 0)
+            raise no_rows(name, features.count())
         if wanted.k is not None:
             check_k(wanted.k, width)
         if wanted.solver == "auto":

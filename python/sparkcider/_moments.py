@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -122,6 +124,12 @@ def check_result_size(session: SparkSession, needed: int, what: str) -> None:
             f"{what} bring {needed / 1e9:.1f} GB to the driver, more than {RESULT_CONF} ({text}) lets in: set it to "
             f"{needed // 10**9 + 1}g, with {4 * needed // 10**9 + 1}g of memory for the driver"
         )
+
+
+def most_features(session: SparkSession) -> int:
+    """D of the largest scatter that `spark.driver.maxResultSize` lets in."""
+    limit = _bytes(str(session.conf.get(RESULT_CONF, RESULT_DEFAULT)))
+    return math.isqrt(limit // 4) - 1 if limit else sys.maxsize
 
 
 def _bytes(text: str) -> int:

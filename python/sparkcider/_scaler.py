@@ -43,7 +43,7 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
         outputCol: Column that the model adds.
         withMean: Take the mean off. Default False, as Spark's.
         withStd: Divide by the sample standard deviation (N - 1); a constant feature becomes 0. Default True.
-        handleInvalid: As in `PCA`.
+        handleInvalid: As in `PCA`; its default, `error`, stops at a NaN, where Spark's class gives NaN everywhere.
 
     Example:
         >>> from pyspark.sql import SparkSession
@@ -61,7 +61,7 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
         skip_invalid = self.getHandleInvalid() != "error"
         found = None if width is None else collect_sketch(features, width, None, skip_invalid=skip_invalid)
         if found is None or found.n_samples == 0:
-            raise no_rows(name, 0 if found is None else found.n_invalid)
+            raise no_rows(name, features.count() if found is None else found.n_invalid)
         model = StandardScalerModel._fitted(found.mean, np.sqrt(found.variance))  # noqa: SLF001 - the estimator makes its model
         return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as pyspark.ml's estimators do
 

@@ -180,22 +180,22 @@ def scale(
         batches: `list<float32 | float64>` arrays, D values per row.
         shift: (D) float64.
         factor: (D) float64.
-        on_error: `null` gives null for a null row or one of another length, `raise` stops.
+        on_error: `null` gives null for a row that is null, of another length or with a NaN or infinity, `raise` stops.
 
     Raises:
         PcaError: A row is invalid and `on_error` is `raise`.
     """
     for batch in batches:
         fits = pc.fill_null(pc.equal(pc.list_value_length(batch), len(shift)), fill_value=False)
-        if on_error == "raise" and not pc.all(fits).as_py() and len(batch):
-            at = fits.index(False).as_py()
-            found = "null" if not batch[at].is_valid else f"of {len(batch[at])} values"
-            raise PcaError(f"row {at} of a batch of features is {found}, expected {len(shift)} values")
+        good = np.array(fits, bool)
         rows = batch.filter(fits).flatten().to_numpy(zero_copy_only=False).reshape(-1, len(shift))
-        scaled = pa.array(((rows.astype(np.float64) - shift) * factor).astype(rows.dtype).ravel())
-        places = pa.array(np.where(fits, np.cumsum(fits) - 1, -1))
-        lists = pa.FixedSizeListArray.from_arrays(scaled, len(shift)).cast(batch.type)
-        yield lists.take(pc.if_else(fits, places, None))
+        finite = np.isfinite(rows).all(axis=1)
+        good[good] = finite
+        if on_error == "raise" and not good.all():
+            raise PcaError(f"row {good.argmin()} of a batch is null, not {len(shift)} values, or has a NaN or infinity")
+        scaled = ((rows[finite].astype(np.float64) - shift) * factor).astype(rows.dtype).ravel()
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(scaled), len(shift)).cast(batch.type)
+        yield lists.take(pa.array(np.cumsum(good) - 1, mask=~good))
 
 
 def partial_summary(
@@ -219,11 +219,11 @@ def partial_summary(
     """
     try:
         for batch in batches:
-            features = batch.column(0)
+            features = _of_width(batch.column(0), width) if skip_invalid else batch.column(0)
             if widest is not None and (longest := pc.max(pc.list_value_length(features)).as_py() or 0) > widest:
                 yield _partial(partition, too_wide=longest)
                 return
-            summary.update(_of_width(features, width) if skip_invalid else features, skip_invalid=skip_invalid)
+            summary.update(features, skip_invalid=skip_invalid)
     except PcaError as error:
         # A row, not an exception: the driver raises it as it is, and Spark does not try the task four times.
         yield _partial(partition, fault=str(error))

@@ -165,6 +165,22 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         """Chooses whether features are standardised first."""
         return self._set(standardize=value)
 
+    def setWhiten(self, value: bool) -> Self:  # noqa: FBT001 - likewise
+        """Chooses whether components are scaled to deviation 1."""
+        return self._set(whiten=value)
+
+    def setSolver(self, value: str) -> Self:
+        """Chooses auto, covariance, gram or randomized."""
+        return self._set(solver=value)
+
+    def setMaxK(self, value: int) -> Self:
+        """Bounds the components that `variance` takes with the randomized solver."""
+        return self._set(maxK=value)
+
+    def setReconstructionErrorCol(self, value: str) -> Self:
+        """Names the column of reconstruction errors to add."""
+        return self._set(reconstructionErrorCol=value)
+
     def _fit(self, dataset: DataFrame) -> PCAModel:
         name = self.getInputCol()
         fitted = fit(

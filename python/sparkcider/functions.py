@@ -107,6 +107,7 @@ def pca_project(
     *,
     model: PCAModel | Pca,
     center: bool | None = None,
+    whiten: bool | None = None,
     on_error: str = "null",
     element_type: str = "float",
 ) -> Column:
@@ -117,7 +118,8 @@ def pca_project(
             `vector_to_array` before and `array_to_vector` after.
         model: The fitted PCA.
         center: Subtract the mean (and divide by the scale of a standardised PCA) first. Default: as the model's own
-            `transform` does: always for a `Pca`, with `standardize` only for a `PCAModel`.
+            `transform` does: always for a `Pca`, with `standardize` or `whiten` only for a `PCAModel`.
+        whiten: Divide each component by its deviation. Default: as the model's own `transform` does; a `Pca` does not.
         on_error: `null`: a null row, one with NaN or infinity or of another length gives null. `raise`: it stops.
         element_type: `float` or `double`: type of the values given back; Spark must know it before it sees the column.
 
@@ -145,14 +147,15 @@ def pca_project(
     if element_type not in elements:
         raise ValueError(f"element_type must be float or double, got {element_type}")
     if isinstance(model, Pca):
-        pca, own_center = model, True
+        pca, own_center, own_whiten = model, True, False
     else:
-        pca, own_center = model._pca, model.getStandardize()  # noqa: SLF001 - the model's own face to Spark
+        pca, own_center, own_whiten = model._pca, model._center, model.getWhiten()  # noqa: SLF001 - its face to Spark
     return projected_column(
         SparkSession.active(),
         col,
         pca,
         center=own_center if center is None else center,
+        whiten=own_whiten if whiten is None else whiten,
         on_error=on_error,
         element=elements[element_type],
     )

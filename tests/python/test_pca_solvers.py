@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler as Scaler
 
 from sparkcider import PcaError, _fit, _moments
-from sparkcider.feature import PCA, PCAModel
+from sparkcider.feature import PCA, PCAModel, StandardScaler
+from sparkcider.functions import pca_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -155,10 +158,60 @@ def test_an_invalid_row_in_the_randomized_solver(spark: SparkSession, frame: Dat
     assert (loaded.numRows, loaded.numInvalid, loaded.fittedSolver) == (N, 3, "randomized")
 
 
-@pytest.mark.parametrize(("solver", "rows"), [("randomized", 0), ("auto", 0)])
-def test_no_rows(frame: DataFrame, solver: str, rows: int) -> None:
+@pytest.mark.parametrize("solver", ["randomized", "auto"])
+def test_no_rows(spark: SparkSession, frame: DataFrame, solver: str) -> None:
     with pytest.raises(PcaError, match=r"column x has no rows to fit to$"):
-        pca(k=3, solver=solver).fit(frame.limit(rows))
+        pca(k=3, solver=solver).fit(frame.limit(0))
+    nulls = spark.createDataFrame([(0, None), (1, None)], frame.schema)
+    with pytest.raises(PcaError, match=r"column x has no rows to fit to \(2 invalid ones left out\)$"):
+        pca(k=3, solver=solver, handleInvalid="skip").fit(nulls)
+
+
+@pytest.mark.usefixtures("few_features")
+def test_one_row_that_is_too_wide_does_not_take_over(spark: SparkSession) -> None:
+    rows = [([float(at), at * 0.5, 1.0],) for at in range(50)] + [([1.0] * 31,)]
+    frame = spark.createDataFrame(rows, "x array<double>").coalesce(1)
+    model = pca(k=1, handleInvalid="skip").fit(frame)
+    assert (model.numRows, model.numInvalid, len(model.mean)) == (50, 1, 3)
+    with pytest.raises(PcaError, match="31"):
+        pca(k=1).fit(frame)
+
+
+WIDE = 100_352  # ResNet50's last map, 7 x 7 x 2,048: more than Spark's own PCA takes
+
+
+@pytest.mark.parametrize("solver", ["auto", "randomized"])
+def test_rows_of_a_hundred_thousand_features(spark: SparkSession, solver: str) -> None:
+    def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = [wide_row(number) for number in batch.column(0).to_pylist()]
+            yield pa.RecordBatch.from_pydict({"x": pa.array(rows, pa.list_(pa.float32()))})
+
+    frame = spark.range(0, 12, 1, 2).mapInArrow(made, "x array<float>")
+    model = pca(k=3, solver=solver).fit(frame)
+    theirs = decomposition.PCA(3, svd_solver="full").fit(np.array([wide_row(number) for number in range(12)], float))
+    assert model.fittedSolver == {"auto": "gram", "randomized": "randomized"}[solver]
+    bound = EXACT if solver == "auto" else RANDOMIZED
+    np.testing.assert_allclose(model.explainedVariance.toArray(), theirs.explained_variance_ratio_, atol=bound)
+    assert subspace_angle(rows_of(model), theirs.components_) <= bound
+
+
+def wide_row(number: int) -> np.ndarray:
+    row = np.random.default_rng(number).normal(size=WIDE) * 0.1
+    row[number % 3 :: 3] += number
+    return row.astype(np.float32)
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]] * 4])
+def test_one_row_and_constant_rows_have_no_variance(spark: SparkSession, rows: list[list[float]]) -> None:
+    frame = spark.createDataFrame([(row,) for row in rows], "x array<double>")
+    if len(rows) == 1:
+        with pytest.warns(UserWarning, match="1 components of 1 rows"):
+            model = pca(k=1).fit(frame)
+    else:
+        model = pca(k=1, standardize=True).fit(frame)
+    assert list(model.explainedVariance) == [0.0]
+    assert np.isfinite([row.y for row in model.transform(frame).collect()]).all()
 
 
 def test_bad_options_are_said(frame: DataFrame) -> None:
@@ -179,12 +232,16 @@ def small_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_driver")
 def test_what_the_driver_would_refuse_fails_before_the_pass(frame: DataFrame) -> None:
+    with pytest.raises(PcaError, match=r"the moments of 40 features bring .* more than spark.driver.maxResultSize"):
+        pca(k=3).fit(frame)  # D is not known before the rows are read
     known = frame.withMetadata("x", {"ml_attr": {"num_attrs": D}})
     with pytest.raises(PcaError, match=r"the moments of 40 features bring .* more than spark.driver.maxResultSize"):
         pca(k=3).fit(known)
     with pytest.raises(PcaError, match=r"the sketches of 40 features bring .* set it to 1g, with 1g of memory"):
         pca(k=10, solver="randomized").fit(known)
-    assert pca(k=3).fit(known.where("id < 10")).numRows == 10
+    with pytest.raises(PcaError, match=r"^10 rows of 40 features bring 0.0 GB"):  # 3,200 bytes
+        pca(k=3).fit(known.where("id < 10"))
+    assert pca(k=3).fit(known.where("id < 9")).numRows == 9
 
 
 @pytest.mark.parametrize(
@@ -216,6 +273,14 @@ def test_whitened_components_have_deviation_one(frame: DataFrame, *, standardize
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=EXACT)
 
 
+def test_pca_project_does_as_the_model_does(frame: DataFrame) -> None:
+    model = pca(k=3).setWhiten(True).fit(frame)
+    done = model.transform(frame).withColumn("z", pca_project("x", model=model, element_type="double"))
+    np.testing.assert_array_equal(column(done, "z"), column(done, "y"))
+    plain = pca_project("x", model=model, whiten=False, center=False, element_type="double")
+    np.testing.assert_allclose(column(frame.withColumn("z", plain), "z"), matrix() @ rows_of(model).T, atol=1e-9)
+
+
 @pytest.mark.parametrize("params", [{}, {"standardize": True}, {"whiten": True}, {"standardize": True, "whiten": True}])
 def test_all_components_take_rows_back(frame: DataFrame, params: dict[str, bool]) -> None:
     model = pca(k=D, **params).fit(frame)
@@ -243,3 +308,18 @@ def test_an_outlier_has_the_largest_error(spark: SparkSession, frame: DataFrame)
     worst = model.transform(frame.union(odd)).orderBy(F.desc("lost")).first()
     assert worst is not None
     assert worst.id == N
+
+
+@pytest.mark.parametrize("bad", [None, [1.0], [float("nan")] * D])
+def test_the_scaler_treats_invalid_rows_as_the_pca_does(spark: SparkSession, frame: DataFrame, bad: Any) -> None:
+    rows = frame.union(spark.createDataFrame([(N, bad)], frame.schema)).withMetadata("x", {"ml_attr": {"num_attrs": D}})
+    with pytest.raises(PcaError):
+        StandardScaler(inputCol="x", outputCol="y").fit(rows)
+    kept = StandardScaler(inputCol="x", outputCol="y", handleInvalid="keep").fit(rows)
+    np.testing.assert_allclose(kept.mean.toArray(), matrix().mean(axis=0))
+    assert kept.transform(rows).where("y is null").select("id").collect() == [(N,)]
+    left = StandardScaler(inputCol="x", outputCol="y", handleInvalid="skip").fit(rows).transform(rows)
+    assert left.count() == N
+    stopping = StandardScaler(inputCol="x", outputCol="y").fit(frame)
+    with pytest.raises(Exception, match="is null, not 40 values, or has a NaN or infinity"):
+        stopping.transform(rows).collect()
