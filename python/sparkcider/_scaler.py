@@ -50,7 +50,7 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
         >>> spark = SparkSession.builder.master("local[1]").getOrCreate()
         >>> points = spark.createDataFrame([([0.0, 3.0],), ([2.0, 3.0],), ([4.0, 3.0],)], "xy array<double>")
         >>> model = StandardScaler(withMean=True, inputCol="xy", outputCol="z").fit(points)
-        >>> [row.z for row in model.transform(points).collect()]
+        >>> [[round(z, 6) for z in row.z] for row in model.transform(points).collect()]
         [[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
     """
 
