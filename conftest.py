@@ -54,6 +54,14 @@ def _examples_find_the_session(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("spark")
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of models of each test's own: none reads or fills the user's."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SPARKCIDER_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real images and models (fruits/, models/, odd-images/, photos/); skips where there is none."""

@@ -32,14 +32,6 @@ TINY = DATA / "tiny_nchw.onnx"
 CHECKSUM = sha256(TINY.read_bytes()).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of each test's own."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("SPARKCIDER_CACHE", str(folder))
-    return folder
-
-
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 

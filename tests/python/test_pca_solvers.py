@@ -73,7 +73,10 @@ def rows_of(model: PCAModel) -> np.ndarray:
 
 @pytest.mark.parametrize("solver", ["covariance", "randomized"])
 @pytest.mark.parametrize("standardize", [False, True])
-def test_solvers_meet_scikit_learn(frame: DataFrame, solver: str, *, standardize: bool) -> None:
+def test_solvers_meet_scikit_learn(
+    frame: DataFrame, solver: str, caplog: pytest.LogCaptureFixture, *, standardize: bool
+) -> None:
+    caplog.set_level("INFO", "sparkcider")
     model = pca(k=5, solver=solver, standardize=standardize).fit(frame)
     rows = matrix()
     rows = (rows - rows.mean(axis=0)) / (rows.std(axis=0, ddof=1) if standardize else 1)
@@ -82,6 +85,7 @@ def test_solvers_meet_scikit_learn(frame: DataFrame, solver: str, *, standardize
     np.testing.assert_allclose(model.explainedVariance.toArray(), theirs.explained_variance_ratio_, atol=bound)
     assert subspace_angle(rows_of(model), theirs.components_) <= bound
     assert (model.fittedSolver, model.numRows) == (solver, N)
+    assert f"PCA of {N} rows x {D} features by the {solver} solver: 5 components" in caplog.messages
 
 
 def test_few_wide_rows_are_solved_by_their_products(spark: SparkSession) -> None:
