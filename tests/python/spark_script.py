@@ -5,6 +5,7 @@ A process can hold classic Spark or Spark Connect, not both, so the tests start 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -15,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from spark_images import TINY_MODEL, encoded_images
 
+from sparkcider import plots
 from sparkcider.feature import PCA, ImageFeaturizer, StandardScaler
 from sparkcider.functions import image_features
 
@@ -34,6 +36,15 @@ def session(kind: str) -> SparkSession:
         .config("spark.executorEnv.PYTHONPATH", os.environ["PYTHONPATH"])
         .getOrCreate()
     )
+
+
+def drawn(images: DataFrame, vectors: DataFrame) -> list[int]:
+    """How many points and how many images are drawn; nothing is where there is no matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    os.environ["MPLBACKEND"] = "agg"
+    points = plots.scatter(vectors, "out").collections[0].get_offsets()
+    return [len(points), sum(len(ax.images) for ax in plots.image_grid(images, max_images=50).flat)]
 
 
 def main(kind: str) -> None:
@@ -75,6 +86,7 @@ def main(kind: str) -> None:
         "vector_type": out.schema["out"].dataType.simpleString(),
         "vector_ratios": list(of_vectors.explainedVariance),
         "rows_out": out.count(),
+        "drawn": drawn(images, out),
     }
     Path(sys.argv[2]).write_text(json.dumps(found))
     spark.stop()

@@ -84,3 +84,9 @@ def test_the_randomized_solver_the_scaler_and_an_update(outcome: Callable[[str],
     np.testing.assert_allclose(found["scaled"], reference["scaled"], atol=1e-6)
     assert np.abs(np.mean(found["scaled"], axis=0)).max() < 1e-6
     assert found["updated_rows"] == 2 * GOOD
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_drawn(outcome: Callable[[str], dict[str, Any]], kind: str):
+    pytest.importorskip("matplotlib", reason="needs the extra sparkcider[notebooks]")
+    assert outcome(kind)["drawn"] == [GOOD, GOOD]

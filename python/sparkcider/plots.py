@@ -1,0 +1,248 @@
+"""Pictures of a result: explained variance, images in the plane of two components, a grid of images.
+
+Each function draws with matplotlib, gives back its Axes and leaves showing and saving to the caller. DataFrames are
+Spark's, classic or Connect, or pandas'.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from sparkcider import FeatureExtractor, Pca
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pyspark.sql import DataFrame
+
+    from sparkcider.feature import PCAModel
+
+LABEL = "label"
+"""The column that is taken for labels where none is named."""
+
+_SEED = 0
+_MARKERS = "os^vDPX*"
+_COLORS = 10  # those of matplotlib's own cycle: with 8 markers they tell 80 labels apart
+_LEGEND = 40  # labels; a longer legend is larger than the picture
+_PER_ROW = 6  # images
+_SIDE = 112  # pixels of a thumbnail
+_WHITE = (255, 255, 255)
+
+
+def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes:
+    """Draws the share of the variance that each of k components holds, as bars, and their sum, as a line.
+
+    Args:
+        model: A fitted PCA of `sparkcider.feature` or of `sparkcider`.
+        ax: Where to draw; a new figure by default.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: There is no matplotlib.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("agg")
+        >>> import pyarrow as pa
+        >>> from sparkcider import Moments, Pca
+        >>> moments = Moments()
+        >>> moments.update(pa.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
+        3
+        >>> explained_variance(Pca.fit(moments, k=2)).get_title()
+        '100% of the variance in 2 components'
+    """
+    ratios = model.explained_variance_ratio_ if isinstance(model, Pca) else model.explainedVariance.toArray()
+    cumulative, components = np.cumsum(ratios), np.arange(1, len(ratios) + 1)
+    ax = ax or _pyplot().figure(figsize=(6, 4), layout="constrained").add_subplot()
+    ax.bar(components, ratios, color="C0", label="each")
+    ax.plot(components, cumulative, color="C1", marker="." if len(ratios) < _LEGEND else None, label="together")
+    ax.set(xlabel="component", ylabel="share of the variance", ylim=(0, 1.02))
+    ax.locator_params(axis="x", integer=True)
+    ax.set_title(f"{cumulative[-1]:.0%} of the variance in {len(ratios)} component{'s' * (len(ratios) > 1)}")
+    ax.legend(frameon=False)
+    return ax
+
+
+def scatter(
+    df: DataFrame | pd.DataFrame,
+    column: str = "pca",
+    *,
+    label: str | None = None,
+    max_rows: int = 2000,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws rows as points in the plane of their first two components, coloured by label.
+
+    A Spark DataFrame is read once, and at most `max_rows` rows leave the executors, chosen at random there, with two
+    components each; the title says when it is a sample. Rows whose components are null are left out.
+
+    Args:
+        df: The rows, such as `PCAModel.transform` gives them.
+        column: Column of components, at least 2 per row: arrays or vectors.
+        label: Column of labels; by default `label` where there is one.
+        max_rows: Most rows to draw.
+        ax: Where to draw; a new figure by default.
+
+    Returns:
+        The Axes; one collection of points per label, in the order of the labels.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        TypeError: The Spark column holds no components.
+        ValueError: There is no such column, a row has fewer than 2 components, or no row has any.
+    """
+    label = _label_of(df, column, label)
+    rows = _sampled(df, column, label, max_rows + 1)
+    sample, rows = len(rows) > max_rows, rows[:max_rows]
+    if rows.empty:
+        raise ValueError(f"column {column}: there is no row with components")
+    points = [np.asarray(row, np.float64)[:2] for row in rows[column]]
+    width = min(map(len, points))
+    if width < 2:  # noqa: PLR2004 - a plane has two
+        raise ValueError(f"column {column}: expected at least 2 components per row, got {width}")
+
+    ax = ax or _pyplot().figure(figsize=(7, 4.5), layout="constrained").add_subplot()
+    title = f"{'a sample of ' * sample}{len(points):,} row{'s' * (len(points) > 1)}"
+    if label is None:
+        ax.scatter(*_xy(np.array(points)), s=14, alpha=0.8)
+    else:
+        title += f", {_scatter_by_label(ax, np.array(points), _strings(rows[label])):,} labels"
+    ax.set(xlabel="component 1", ylabel="component 2", title=title)
+    return ax
+
+
+def image_grid(
+    df: DataFrame | pd.DataFrame,
+    column: str = "content",
+    *,
+    label: str | None = None,
+    max_images: int = 12,
+    figure: Figure | None = None,
+) -> np.ndarray:
+    """Draws the first rows' images beside one another, their labels above them.
+
+    Images are decoded as `FeatureExtractor` decodes them, and shown whole, on white. One that cannot be decoded shows
+    its reason in its place.
+
+    Args:
+        df: The rows; of a Spark DataFrame, the first `max_images` are fetched.
+        column: Binary column of encoded images.
+        label: Column of labels; by default `label` where there is one.
+        max_images: Most images to draw.
+        figure: Where to draw; a new one by default.
+
+    Returns:
+        The Axes, (rows, columns), in the order of the images; those behind the last image are empty.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        ValueError: There is no such column, or no row.
+    """
+    label = _label_of(df, column, label)
+    rows = _first(df, [column, *_names(label)], max_images)
+    if rows.empty:
+        raise ValueError(f"column {column}: there is no row to draw")
+    titles = [""] * len(rows) if label is None else _strings(rows[label])
+    n_columns = min(len(rows), _PER_ROW)
+    n_rows = -(-len(rows) // n_columns)
+    figure = figure or _pyplot().figure(figsize=(1.5 * n_columns, 1.7 * n_rows), layout="constrained")
+    axes: np.ndarray = figure.subplots(n_rows, n_columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, title, (pixels, error) in zip(axes.flat, titles, _thumbnails(rows[column])):
+        ax.set_title(title, fontsize=8)
+        if pixels is not None:
+            ax.imshow(pixels)
+        else:
+            reason = textwrap.fill(error, 22, max_lines=6)
+            ax.text(0.5, 0.5, reason, size=6, color="C3", ha="center", va="center", transform=ax.transAxes)
+    return axes
+
+
+def _thumbnails(images: pd.Series[Any]) -> Iterator[tuple[np.ndarray | None, str]]:
+    """Pixels (H, W, 3) u8 of each encoded image, or None and the reason why it has none."""
+    encoded = pa.array([None if none else bytes(image) for image, none in zip(images, images.isna())], pa.binary())
+    extractor = FeatureExtractor(
+        "pixels", input_size=_SIDE, resize_mode="letterbox", background=_WHITE, normalization="raw"
+    )
+    for pixels, error in zip(*extractor.extract(encoded)):
+        good = pixels.is_valid
+        yield (np.reshape(pixels.as_py(), (_SIDE, _SIDE, 3)).astype(np.uint8) if good else None), error.as_py() or ""
+
+
+def _scatter_by_label(ax: Axes, points: np.ndarray, labels: np.ndarray) -> int:
+    """Points (N, 2) in a style per label, and a legend unless it is too long; gives back how many labels there are."""
+    names = np.unique(labels)
+    styles = itertools.cycle((marker, f"C{color}") for marker in _MARKERS for color in range(_COLORS))
+    for name, (marker, color) in zip(names, styles):
+        ax.scatter(*_xy(points[labels == name]), s=14, alpha=0.8, marker=marker, color=color, label=name)
+    if len(names) <= _LEGEND:
+        columns = 1 + (len(names) > _LEGEND // 2)
+        ax.legend(fontsize=6, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return len(names)
+
+
+def _xy(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return points[:, 0], points[:, 1]
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot as plt
+    except ModuleNotFoundError as error:
+        raise ImportError("sparkcider.plots needs matplotlib: pip install 'sparkcider[notebooks]'") from error
+    return plt
+
+
+def _is_spark(df: Any) -> bool:
+    return hasattr(df, "toPandas")  # pyspark need not be there to ask
+
+
+def _label_of(df: Any, column: str, label: str | None) -> str | None:
+    """The column of labels, or None; ValueError where a column that was named is not there."""
+    names = list(df.columns)
+    for wanted in (column, label):
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"there is no column {wanted}; there are {', '.join(map(str, names))}")
+    return LABEL if label is None and LABEL in names else label
+
+
+def _strings(labels: pd.Series[Any]) -> np.ndarray:
+    return np.array(["no label" if none else str(label) for label, none in zip(labels, labels.isna())])
+
+
+def _first(df: Any, names: list[str], n: int) -> pd.DataFrame:
+    """The first `n` rows of some columns."""
+    rows: pd.DataFrame
+    rows = df.select(*(f"`{name}`" for name in names)).limit(n).toPandas() if _is_spark(df) else df[names].head(n)
+    return rows
+
+
+def _sampled(df: Any, column: str, label: str | None, n: int) -> pd.DataFrame:
+    """At most `n` rows of the components and labels, by chance and in any order; those of Spark with 2 components."""
+    if not _is_spark(df):
+        rows: pd.DataFrame = df[[column, *_names(label)]].dropna(subset=[column])
+        return rows.sample(n, random_state=_SEED) if len(rows) > n else rows
+    from sparkcider._columns import as_array
+
+    labels = [f"`{name}`" for name in _names(label)]
+    valid = df.select(as_array(df, column).alias(column), *labels).where(f"`{column}` IS NOT NULL")
+    order = "_sparkcider_order"
+    plane = valid.selectExpr(f"slice(`{column}`, 1, 2) AS `{column}`", *labels, f"rand({_SEED}) AS {order}")
+    # Sorted and cut to n in each task, then once more: Spark never moves more than that.
+    sampled: pd.DataFrame = plane.orderBy(order).limit(n).drop(order).toPandas()
+    return sampled
+
+
+def _names(label: str | None) -> list[str]:
+    return [] if label is None else [label]
