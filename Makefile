@@ -7,7 +7,7 @@ SOURCES := pyproject.toml Cargo.toml Cargo.lock $(wildcard build_backend/*) $(sh
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bootstrap lint wheel bench clean prerequisites
+.PHONY: help demo test test-bootstrap notebooks lint wheel bench clean prerequisites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 
 test-bootstrap: wheel ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
 	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
+
+notebooks: .venv/.installed-dev ## run the notebooks on local Spark and keep what they print and draw
+	$(BIN)/python tests/python/run_notebooks.py
 
 lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(BIN)/ruff check

@@ -164,8 +164,8 @@ def image_grid(
         if pixels is not None:
             ax.imshow(pixels)
         else:
-            reason = textwrap.fill(error, 22, max_lines=6)
-            ax.text(0.5, 0.5, reason, size=6, color="C3", ha="center", va="center", transform=ax.transAxes)
+            reason = textwrap.fill(error, 18, max_lines=6)
+            ax.text(0.5, 0.5, reason, size=7, color="C3", ha="center", va="center", transform=ax.transAxes)
     return axes
 
 
@@ -188,7 +188,7 @@ def _scatter_by_label(ax: Axes, points: np.ndarray, labels: np.ndarray) -> int:
         ax.scatter(*_xy(points[labels == name]), s=14, alpha=0.8, marker=marker, color=color, label=name)
     if len(names) <= _LEGEND:
         columns = 1 + (len(names) > _LEGEND // 2)
-        ax.legend(fontsize=6, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        ax.legend(fontsize=7, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return len(names)
 
 

@@ -1,0 +1,119 @@
+"""Runs the notebooks on local Spark: `python tests/python/run_notebooks.py [NAME...]` keeps what they print and draw.
+
+Each runs in a new kernel and a new folder, on two cores, with nothing of the user's settings. What goes to stderr, such
+as Spark's log, is not kept. A cell with the tag `varies` prints times and the like: its text may be another each time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import nbformat
+from nbclient import NotebookClient
+
+import sparkcider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parents[1] / "notebooks"
+NAMES = ("01_quickstart",)
+VARIES = "varies"
+TIMEOUT = 240
+"""Seconds for one cell."""
+
+# Pictures are committed: small ones.
+KERNEL_CONFIG = """\
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "dpi": 80}
+"""
+SPARK_DEFAULTS = """\
+spark.master local[2]
+spark.driver.host 127.0.0.1
+spark.driver.bindAddress 127.0.0.1
+spark.log.level ERROR
+spark.ui.enabled false
+spark.ui.showConsoleProgress false
+spark.sql.shuffle.partitions 2
+"""
+
+
+def read(name: str) -> Any:
+    """The notebook of that name, as it is committed."""
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def run(notebook: Any) -> Any:
+    """Runs all cells of a notebook and puts what comes out into them; an error of a cell is raised."""
+    with _alone() as folder:
+        client = NotebookClient(
+            notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        )
+        client.execute()
+    for cell in code_cells(notebook):
+        cell.metadata.pop("execution", None)  # when each cell ran
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    """The cells that run."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(cell: Any) -> str:
+    """What a cell prints and gives back, as plain text; of pictures nothing."""
+    data = [output.get("data", {}) for output in cell.outputs]
+    given = [kinds.get("text/plain", "") for kinds in data if not is_picture(kinds)]
+    return "".join(output.get("text", "") for output in cell.outputs) + "\n".join(given)
+
+
+def pictures_of(cell: Any) -> int:
+    """How many pictures a cell draws."""
+    return sum(is_picture(output.get("data", {})) for output in cell.outputs)
+
+
+def is_picture(kinds: dict[str, Any]) -> bool:
+    """Whether an output is drawn."""
+    return "image/png" in kinds
+
+
+@contextmanager
+def _alone() -> Iterator[Path]:
+    """A folder to run in, and the environment of kernels: this Python, this package, settings of their own."""
+    with tempfile.TemporaryDirectory(prefix="sparkcider-notebook-", ignore_cleanup_errors=True) as folder:
+        for name in ("work", "spark", "jupyter", "ipython/profile_default"):
+            Path(folder, name).mkdir(parents=True)
+        Path(folder, "spark/spark-defaults.conf").write_text(SPARK_DEFAULTS, encoding="utf-8")
+        Path(folder, "ipython/profile_default/ipython_kernel_config.py").write_text(KERNEL_CONFIG, encoding="utf-8")
+        package = str(Path(sparkcider.__file__).parents[1])
+        settings = {
+            "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_CONF_DIR": str(Path(folder, "spark")),
+            "JUPYTER_RUNTIME_DIR": str(Path(folder, "jupyter")),
+            "IPYTHONDIR": str(Path(folder, "ipython")),
+            "TMPDIR": folder,
+        }
+        theirs = {name for name in os.environ if name.startswith("SPARKCIDER_")} | {"MPLBACKEND", "SPARK_REMOTE"}
+        kept = {name: value for name, value in os.environ.items() if name not in theirs}
+        with mock.patch.dict(os.environ, {**kept, **settings}, clear=True):
+            yield Path(folder, "work")
+
+
+def main(names: list[str]) -> None:
+    """Runs the notebooks and writes them."""
+    for name in names:
+        notebook = run(read(name))
+        nbformat.write(notebook, NOTEBOOKS / f"{name}.ipynb")
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(NAMES))
