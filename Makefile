@@ -4,10 +4,12 @@ BIN := .venv/bin
 # Builds are not isolated, so that repeated ones are quick: maturin is found in .venv.
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(wildcard build_backend/*) $(shell find src -type f)
+# zig links against the glibc of the tag, whatever the glibc of this machine; macOS has its own way to say so.
+WHEEL_FOR := $(if $(TARGET),--target $(TARGET)) $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux_2_28)
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bootstrap notebooks lint wheel bench clean prerequisites
+.PHONY: help demo test test-bootstrap test-matrix notebooks lint wheel sdist bench clean prerequisites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -19,13 +21,16 @@ test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 	cargo test --release
 	$(BIN)/python -m pytest
 
-test-bootstrap: wheel ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
+test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
 	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
+
+test-matrix: wheel ## the installed wheel with every set of versions in tests/matrix (TESTS=all: every test)
+	for versions in tests/matrix/*.txt; do scripts/test_wheel.sh "$$(basename $$versions .txt)" $(TESTS) || exit 1; done
 
 notebooks: .venv/.installed-dev ## run the notebooks on local Spark and keep what they print and draw
 	$(BIN)/python tests/python/run_notebooks.py
 
-lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
+lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -34,14 +39,19 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers
 	$(BIN)/python scripts/check_layers.py
 	$(BIN)/shellcheck bootstrap/*/*.sh scripts/*.sh .ci/run
 	$(BIN)/shellcheck --severity=warning tests/bootstrap/*.ba* tests/bootstrap/*/*.ba*
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
 
-wheel: .venv/.installed-dev ## dist/*.whl for every Python >= 3.9 on a Linux with glibc >= 2.28
+wheel: .venv/.wheel-tools ## dist/*.whl for every Python >= 3.9: Linux with glibc >= 2.28, macOS >= 14 (TARGET=aarch64-unknown-linux-gnu: Graviton)
 	rm -rf dist
-	$(BUILD) wheel . --no-deps --no-build-isolation --wheel-dir dist -C build-args="--zig --compatibility manylinux_2_28"
+	MACOSX_DEPLOYMENT_TARGET=14.0 $(BUILD) wheel . --no-deps --no-build-isolation --wheel-dir dist -C build-args="$(WHEEL_FOR)"
 	$(BIN)/python scripts/check_wheel.py dist/*.whl
+
+sdist: .venv/bin/maturin ## dist/*.tar.gz, which builds where there is no wheel
+	$(BIN)/maturin sdist --out dist
 
 bench: .venv/.installed-dev ## the numbers of the README
 	cargo bench
@@ -56,6 +66,11 @@ prerequisites:
 .venv/bin/maturin: | prerequisites
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel 'maturin>=1.9.4,<2'
+
+# zig links for the old glibc, auditwheel judges what the wheel needs of a Linux.
+.venv/.wheel-tools: .venv/bin/maturin
+	$(BIN)/pip install --quiet auditwheel ziglang
+	touch $@
 
 # The package in place, with one of its extras: Rust is compiled anew when a file changed, Python needs nothing.
 .venv/.installed-%: $(SOURCES) | prerequisites .venv/bin/maturin

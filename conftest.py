@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent
 
 
+def pytest_sessionstart() -> None:
+    """With SPARKCIDER_TEST_INSTALLED a wheel is tested, so nothing may come from the source tree."""
+    import sparkcider
+
+    folder = Path(sparkcider.__file__).parent
+    if os.environ.get("SPARKCIDER_TEST_INSTALLED") and folder == REPOSITORY / "python" / "sparkcider":
+        raise pytest.UsageError(f"the installed sparkcider is to be tested, but {folder} comes before it on sys.path")
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Two cores of classic Spark and two tries of each task, small and quiet; the first test that asks starts it."""

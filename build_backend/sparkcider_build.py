@@ -1,12 +1,13 @@
 """The PEP 517 backend: maturin's, plus ONNX Runtime's shared library in the wheel.
 
-Before a wheel is built, pip downloads the pinned wheel of `onnxruntime.txt` for this platform, and its library, licence
-and notices go to `python/sparkcider/onnxruntime/`, which maturin packs. At run time no `onnxruntime` package is needed,
-and so Python 3.9, whose last `onnxruntime` is 1.19, gets the same library as every other Python.
+Before a wheel is built, pip downloads the pinned wheel of `onnxruntime.txt` for the machine that the wheel is for, and
+its library, licence and notices go to `python/sparkcider/onnxruntime/`, which maturin packs. At run time no
+`onnxruntime` package is needed, and so Python 3.9, whose last `onnxruntime` is 1.19, gets the same library as any.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -37,9 +38,14 @@ FOLDER = HERE.parent / "python" / "sparkcider" / "onnxruntime"
 VARIABLE = "SPARKCIDER_ONNXRUNTIME"  # read at run time by src/onnxruntime.rs, here only where no library is known
 
 WHEEL_PLATFORMS = {
-    ("Linux", "x86_64"): "manylinux_2_28_x86_64",
-    ("Linux", "aarch64"): "manylinux_2_28_aarch64",
-    ("Darwin", "arm64"): "macosx_14_0_arm64",
+    "Linux x86_64": "manylinux_2_28_x86_64",
+    "Linux aarch64": "manylinux_2_28_aarch64",
+    "Darwin arm64": "macosx_14_0_arm64",
+}
+TARGETS = {  # Rust's names of them, for `--target` and CARGO_BUILD_TARGET
+    "x86_64-unknown-linux-gnu": "Linux x86_64",
+    "aarch64-unknown-linux-gnu": "Linux aarch64",
+    "aarch64-apple-darwin": "Darwin arm64",
 }
 
 prepare_metadata_for_build_wheel = maturin.prepare_metadata_for_build_wheel
@@ -58,25 +64,46 @@ def build_wheel(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
     """Builds the wheel with ONNX Runtime's library inside."""
-    bundle()
-    return str(maturin.build_wheel(wheel_directory, config_settings, metadata_directory))
+    target = target_of(maturin.get_maturin_pep517_args(config_settings))
+    bundle(target)
+    try:
+        return str(maturin.build_wheel(wheel_directory, config_settings, metadata_directory))
+    finally:
+        here = this_machine()
+        if target != here and here in WHEEL_PLATFORMS:
+            bundle(here)  # an editable installation runs from the tree
 
 
 def build_editable(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
     """Builds the editable wheel; ONNX Runtime's library lies in the source tree."""
-    bundle()
+    bundle(this_machine())
     return str(maturin.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
-def bundle() -> None:
-    """Puts the library, its licence and its notices into `FOLDER`, unless they are there already."""
-    wheel_platform = WHEEL_PLATFORMS.get((platform.system(), platform.machine()))
-    if wheel_platform is None or platform.libc_ver()[0] not in {"glibc", ""}:
+def this_machine() -> str:
+    """The machine that builds, as a key of `WHEEL_PLATFORMS` if it is one of them."""
+    libc = platform.libc_ver()[0]
+    machine = f"{platform.system()} {platform.machine()}"
+    return machine if libc in {"glibc", ""} else f"{machine} without glibc"
+
+
+def target_of(arguments: list[str]) -> str:
+    """The machine that maturin's `arguments` (or cargo's variable) build for."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--target", default=os.environ.get("CARGO_BUILD_TARGET"))
+    triple = parser.parse_known_args(arguments)[0].target
+    return TARGETS.get(triple, triple) if triple else this_machine()
+
+
+def bundle(machine: str) -> None:
+    """Puts the library for `machine`, its licence and its notices into `FOLDER`, unless they are there already."""
+    wheel_platform = WHEEL_PLATFORMS.get(machine)
+    if wheel_platform is None:
         if not os.environ.get(VARIABLE):
             sys.exit(
-                f"sparkcider has no ONNX Runtime library for {platform.system()} {platform.machine()}: "
+                f"sparkcider has no ONNX Runtime library for {machine}: "
                 f"set {VARIABLE} to a libonnxruntime of version 1.17 or newer, now and when it runs"
             )
         return
@@ -109,4 +136,4 @@ def extract(wheel: Path) -> None:
 
 
 if __name__ == "__main__":
-    bundle()
+    bundle(this_machine())

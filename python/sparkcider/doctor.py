@@ -83,9 +83,14 @@ def _python() -> Finding:
 def _sparkcider() -> Finding:
     try:
         import sparkcider
+        from sparkcider import _native
     except ImportError as error:
         return Finding("sparkcider", FAILED, str(error), "install it again for this Python and machine")
-    return Finding("sparkcider", OK, f"{sparkcider.__version__} at {Path(sparkcider.__file__).parent}")
+    build = _native._build_profile()
+    found = f"{sparkcider.__version__}, {build} build at {Path(sparkcider.__file__).parent}"
+    if build != "release":
+        return Finding("sparkcider", WARNING, found, "it is many times slower than the wheel that `make wheel` builds")
+    return Finding("sparkcider", OK, found)
 
 
 def _package(name: str, low: tuple[int, ...], high: tuple[int, ...] | None, *, required: bool) -> Finding:

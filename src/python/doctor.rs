@@ -20,6 +20,17 @@ pub fn onnxruntime(py: Python<'_>) -> PyResult<(PathBuf, &'static str)> {
     })
 }
 
+/// "release" or "debug": how this module was compiled. `scripts/check_wheel.py` looks for the line in the library, where
+/// stripping leaves it.
+static BUILD: &str = if cfg!(debug_assertions) { "sparkcider build: debug" } else { "sparkcider build: release" };
+
+/// "release" or "debug": how this module was compiled.
+#[pyfunction]
+#[pyo3(name = "_build_profile")]
+pub fn build_profile() -> &'static str {
+    BUILD.trim_start_matches("sparkcider build: ")
+}
+
 /// The vector extensions of this processor that decide the speed of decoding, networks and products.
 #[pyfunction]
 #[pyo3(name = "_cpu_features")]

@@ -17,7 +17,7 @@ mod samples;
 #[pyo3::pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
-    use super::doctor::{cpu_features, onnxruntime};
+    use super::doctor::{build_profile, cpu_features, onnxruntime};
     #[pymodule_export]
     use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
     #[pymodule_export]

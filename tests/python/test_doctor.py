@@ -56,6 +56,14 @@ def test_a_pandas_that_is_too_new_for_this_pyspark_is_a_warning(monkeypatch: pyt
     )
 
 
+def test_a_debug_build_is_a_warning(monkeypatch: pytest.MonkeyPatch):
+    assert ", release build at " in finding("sparkcider").found
+    monkeypatch.setattr("sparkcider._native._build_profile", lambda: "debug")
+    found = finding("sparkcider")
+    assert (found.status, ", debug build at " in found.found) == ("warning", True)
+    assert "many times slower" in found.advice
+
+
 def test_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]):
     main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)

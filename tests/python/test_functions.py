@@ -10,10 +10,12 @@ import pytest
 from pyspark import cloudpickle
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
 
+import sparkcider
 from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, _worker, functions
 from sparkcider.functions import image_features
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -37,6 +39,16 @@ def reporting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ReportingWorke
 def expected_features(model: str) -> tuple[list[list[float] | None], list[str | None]]:
     features, errors = FeatureExtractor(model).extract(pa.array([content for _, content in encoded_images()]))
     return features.to_pylist(), errors.to_pylist()
+
+
+def test_the_workers_run_the_sparkcider_that_is_tested(spark: SparkSession):
+    def ask(_batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import sparkcider
+
+        yield pd.DataFrame({"file": [sparkcider.__file__]})
+
+    (row,) = spark.range(1).repartition(1).mapInPandas(ask, "file string").collect()
+    assert row.file == sparkcider.__file__
 
 
 @pytest.mark.parametrize("model", ["pixels", str(TINY_MODEL)])

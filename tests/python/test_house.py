@@ -105,10 +105,10 @@ def test_a_platform_without_onnxruntime_says_what_it_needs_in_one_line(monkeypat
     with pytest.raises(
         SystemExit, match="no ONNX Runtime library for Linux riscv64: set SPARKCIDER_ONNXRUNTIME"
     ) as stop:
-        sparkcider_build.bundle()
+        sparkcider_build.bundle(sparkcider_build.this_machine())
     assert "\n" not in str(stop.value)
     monkeypatch.setenv("SPARKCIDER_ONNXRUNTIME", "/opt/libonnxruntime.so")
-    sparkcider_build.bundle()
+    sparkcider_build.bundle(sparkcider_build.this_machine())
 
 
 @pytest.mark.parametrize("line", ["use crate::pca::Moments;", "use pyo3::prelude::*;", "use arrow_array::Array;"])
