@@ -47,7 +47,9 @@ class Remote(NamedTuple):
 
 
 def shown(uri: str) -> str:
-    """The URI as messages and logs name it: no password, no signed query, no fragment."""
+    """The URI as messages, logs and results name it: no password, no signed query, no fragment; a path as it is."""
+    if "://" not in uri:
+        return uri
     parts = urllib.parse.urlsplit(uri)
     user, at, host = parts.netloc.rpartition("@")
     # abfss://container@account: what stands before the @ is no secret unless there is a colon in it

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -32,9 +32,10 @@ from pyspark.sql import functions as F
 
 import sparkcider
 from sparkcider import FeatureExtractor
+from sparkcider._storage import shown
 from sparkcider.feature import PCA
 from sparkcider.functions import image_features
-from sparkcider.results import SUMMARY, Staging, is_classic, qualified, staged
+from sparkcider.results import SUMMARY, Staging, is_classic, qualified, reachable, staged
 
 FORMATS = ("parquet", "json", "csv")
 """What results can be written as; Parquet always is."""
@@ -107,6 +108,14 @@ class JobConfig:
                 raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {name!r}")
         if self.mode not in MODES:
             raise ValueError(f"mode must be {' or '.join(MODES)}, got {self.mode!r}")
+        for name, uri in (("input", self.input), ("output", self.output)):
+            if re.match("[^/]*://[^/@]*:[^/]*@", uri):  # it would stand in each path, in every log
+                raise ValueError(f"{name} has a password in its URI; leave it to the environment, a profile or a role")
+
+    @property
+    def model_name(self) -> str:
+        """The model as logs and results name it: a URI without its query, which may be a signature."""
+        return shown(self.model)
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,8 @@ def inspect_model(config: JobConfig) -> ModelFacts:
     facts = ModelFacts(extractor.embedding_dim, extractor.input_size, extractor.checksum)
     if config.pca_k is not None and config.pca_k > facts.embedding_dim:
         raise ValueError(
-            f"pca_k must be at most {facts.embedding_dim}, the number of features of {config.model}, got {config.pca_k}"
+            f"pca_k must be at most {facts.embedding_dim}, the number of features of {config.model_name}, "
+            f"got {config.pca_k}"
         )
     return facts
 
@@ -181,6 +191,7 @@ def run(spark: SparkSession, config: JobConfig, progress: Progress | None = None
         ModelError: The model is no network with one image input.
     """
     facts = inspect_model(config)
+    config = replace(config, input=reachable(spark, config.input), output=reachable(spark, config.output))
     _check_apart(qualified(spark, config.input), qualified(spark, config.output))
     with staged(spark, config.output, overwrite=config.mode == "overwrite") as staging, _cheap_files(spark):
         work = _Work(spark, config, facts, staging, progress or (lambda _line: None))
@@ -192,10 +203,10 @@ def run(spark: SparkSession, config: JobConfig, progress: Progress | None = None
             "input": found,
             **counts,
             "pca": pca,
-            "model": {"name": config.model, **asdict(facts)},
+            "model": {"name": config.model_name, **asdict(facts)},
             "seconds": work.seconds,
             "versions": _versions(spark),
-            "config": asdict(config),
+            "config": {**asdict(config), "model": config.model_name},
         }
         staging.write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
@@ -227,7 +238,9 @@ class _Work:
 
     def features(self, images: DataFrame) -> tuple[DataFrame, dict[str, Any]]:
         """Embeds and writes the images; gives back what was written, and counts of it."""
-        with self._stage("features", f"{self.config.model}, {self.facts.embedding_dim:,} numbers an image") as done:
+        with self._stage(
+            "features", f"{self.config.model_name}, {self.facts.embedding_dim:,} numbers an image"
+        ) as done:
             column = image_features("content", model=self.config.model, with_error=True, **self.config.options)
             outcome = images.select("path", "label", column.alias("outcome"))
             table = outcome.select("path", "label", "outcome.features", "outcome.error")

@@ -26,6 +26,13 @@ SUMMARY = "summary.json"
 """The file that is put in place last."""
 _RECURSIVE = True
 _RENAMED_IN_ONE_STEP = ("file", "hdfs", "viewfs", "webhdfs")
+# What a Spark that comes without a store's file system must be started with.
+_CONNECTORS = {
+    "s3a": "--conf spark.jars.packages=org.apache.hadoop:hadoop-aws:{hadoop}",
+    "abfss": "--conf spark.jars.packages=org.apache.hadoop:hadoop-azure:{hadoop}",
+    "gs": "--conf spark.jars=gcs-connector-hadoop3-VERSION-shaded.jar (from Maven Central) "
+    "--conf spark.hadoop.fs.gs.impl=com.google.cloud.hadoop.fs.gcs.GoogleHadoopFileSystem",
+}
 # What an older result must hold before it is replaced: a mistyped --output must not cost a home folder.
 _MARKS = (SUMMARY, "pca-model")
 
@@ -216,6 +223,26 @@ def staged(spark: SparkSession, output: str, *, overwrite: bool) -> Iterator[Sta
             files.remove(staging.uri)
 
 
+def reachable(spark: SparkSession, path: str) -> str:
+    """``path`` with the scheme that this session has a file system for.
+
+    EMR, Dataproc and Databricks bring one for the stores that they are made for. Hadoop's own for S3 is called ``s3a``:
+    where nothing else answers to ``s3`` or ``s3n``, those are read as ``s3a``. On Spark Connect the server knows, and
+    the path stays as it is.
+
+    Raises:
+        ValueError: There is no file system for the scheme; the message says what to set.
+    """
+    scheme = _scheme(path)
+    if not is_classic(spark) or scheme not in ("s3", "s3n", *_CONNECTORS) or _has_file_system(spark, scheme):
+        return path
+    if scheme in ("s3", "s3n"):
+        return reachable(spark, "s3a" + path[len(scheme) :])
+    session: Any = spark
+    settings = _CONNECTORS[scheme].format(hadoop=session._jvm.org.apache.hadoop.util.VersionInfo.getVersion())
+    raise ValueError(f"this Spark has no file system for {scheme}://, which {path} needs; start it with {settings}")
+
+
 def qualified(spark: SparkSession, path: str) -> str:
     """The full URI of ``path`` as this session reads it, without a slash at the end."""
     session: Any = spark
@@ -233,6 +260,17 @@ def qualified(spark: SparkSession, path: str) -> str:
 def is_classic(spark: SparkSession) -> bool:
     """Whether the session has a JVM of its own (a Connect client has none)."""
     return not type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def _has_file_system(spark: SparkSession, scheme: str) -> bool:
+    from py4j.protocol import Py4JJavaError
+
+    session: Any = spark
+    try:
+        session._jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass(scheme, session._jsc.hadoopConfiguration())
+    except Py4JJavaError:  # the scheme has no class, or its class is in no jar
+        return False
+    return True
 
 
 def _scheme(uri: str) -> str:
@@ -288,4 +326,5 @@ def _move(files: Files, source: str, target: str) -> None:
             files.rename(f"{target}/{name}", f"{source}/{name}")
         files.remove(target)
         raise
-    files.remove(source)
+    if files.exists(source):  # an object store may know no empty folder
+        files.remove(source)

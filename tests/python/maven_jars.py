@@ -1,0 +1,76 @@
+"""Jars of Maven Central that PySpark does not bring, fetched by the Ivy that it does bring.
+
+`SPARKCIDER_TEST_JARS` names a folder of jars instead. Where neither can be had, the test skips.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from spark_clusters import SPARK_HOME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PATIENCE_SECONDS = 240
+
+
+class Jar(NamedTuple):
+    """An artifact; `alone`: without what it asks for."""
+
+    organisation: str
+    name: str
+    version: str
+    alone: bool = False
+
+
+def hadoop_version() -> str:
+    """Of the Hadoop client that this PySpark brings."""
+    (jar,) = (SPARK_HOME / "jars").glob("hadoop-client-api-*.jar")
+    return jar.stem.rpartition("-")[2]
+
+
+def fetched(jars: Sequence[Jar], without: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
+    """The jars and what they need, as files in `folder`; `without` leaves modules out, by organisation and name."""
+    given = os.environ.get("SPARKCIDER_TEST_JARS")
+    if given:
+        found = sorted(Path(given).glob("*.jar"))
+        ends = {jar.name: f"{jar.name}-{jar.version}.jar" for jar in jars}
+        missing = [name for name, end in ends.items() if not any(path.name.endswith(end) for path in found)]
+        if missing:
+            pytest.skip(f"SPARKCIDER_TEST_JARS={given} has no {', '.join(missing)}")
+        return found
+    java = shutil.which("java")
+    assert java is not None
+    ivy, pattern = folder / "ivy.xml", f"{folder}/jars/[organisation]_[artifact]-[revision].[ext]"
+    ivy.write_text(_ivy(jars, without))
+    command = [java, "-cp", f"{SPARK_HOME}/jars/*", "org.apache.ivy.Main", "-ivy", str(ivy), "-retrieve", pattern]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"Maven Central took more than {PATIENCE_SECONDS} s; SPARKCIDER_TEST_JARS names a folder of jars")
+    if done.returncode:
+        pytest.skip(
+            f"no jars from Maven Central ({(done.stdout + done.stderr).strip().splitlines()[-1]}); "
+            "SPARKCIDER_TEST_JARS names a folder of jars"
+        )
+    return sorted((folder / "jars").glob("*.jar"))
+
+
+def _ivy(jars: Sequence[Jar], without: Sequence[tuple[str, str]]) -> str:
+    wanted = "".join(
+        f'<dependency org="{jar.organisation}" name="{jar.name}" rev="{jar.version}" conf="default->master'
+        f'{"" if jar.alone else ",runtime"}"/>'
+        for jar in jars
+    )
+    excluded = "".join(f'<exclude org="{organisation}" module="{name}"/>' for organisation, name in without)
+    return (
+        '<ivy-module version="2.0"><info organisation="sparkcider" module="tests"/>'
+        '<configurations><conf name="default"/></configurations>'
+        f"<dependencies>{wanted}{excluded}</dependencies></ivy-module>"
+    )
