@@ -50,7 +50,7 @@ fn pass(basis: &Basis, values: &[f64], parts: usize) -> Sketch {
 fn krylov(values: &[f64], width: usize, passes: usize, parts: usize, standardize: bool) -> Krylov {
     let mut krylov = Krylov::new(D, width, standardize, 1).unwrap();
     for _ in 0..passes {
-        let sketch = pass(krylov.basis(), values, parts);
+        let sketch = pass(&krylov.basis(), values, parts);
         krylov.step(&sketch).unwrap();
     }
     krylov
@@ -151,17 +151,17 @@ fn variance_out_of_reach_says_what_to_raise() {
 fn sketches_of_another_pass_or_of_other_rows_are_refused() {
     let values = sample();
     let mut krylov = Krylov::new(D, 4, false, 1).unwrap();
-    let first = krylov.basis().clone();
+    let first = krylov.basis();
     assert!(krylov.finish(Keep::Components(1)).unwrap_err().to_string().contains("at least two passes"));
     assert!(matches!(krylov.step(&Sketch::new(&first)), Err(Error::NotEnoughSamples { needed: 1, found: 0 })));
     krylov.step(&pass(&first, &values, 1)).unwrap();
     let error = krylov.step(&pass(&first, &values, 1)).unwrap_err().to_string();
     assert_eq!(error, "expected a sketch of 300 rows in pass 1, got one of 300 rows in pass 0");
-    let mut sketch = Sketch::new(krylov.basis());
+    let mut sketch = Sketch::new(&krylov.basis());
     let error = sketch.merge(&Sketch::new(&first)).unwrap_err().to_string();
     assert_eq!(error, "expected the basis of pass 1, got one of pass 0");
     assert!(sketch.update(&first, &rows(&values), false).is_err());
-    assert!(krylov.step(&pass(krylov.basis(), &values[..2 * D], 1)).is_err());
+    assert!(krylov.step(&pass(&krylov.basis(), &values[..2 * D], 1)).is_err());
     assert!(Krylov::new(D, D + 1, false, 1).is_err());
 }
 
@@ -171,7 +171,7 @@ fn saved_sketches_and_bases_come_back_and_damage_is_named() {
     let bytes = krylov.basis().to_bytes();
     let error = Basis::from_bytes(&bytes[..bytes.len() - 8]).unwrap_err().to_string();
     assert_eq!(error, "cannot read basis: it ends 8 bytes too early");
-    let sketch = pass(krylov.basis(), &sample(), 1);
+    let sketch = pass(&krylov.basis(), &sample(), 1);
     let bytes = sketch.to_bytes();
     assert_eq!(Sketch::from_bytes(&bytes).unwrap().to_bytes(), bytes);
     let error = Sketch::from_bytes(&bytes[..bytes.len() - 8]).unwrap_err().to_string();

@@ -31,7 +31,7 @@ use bytes::{Reader, header, put_counts, put_numbers};
 use complete::{complete, fix_signs};
 use moments::Moments;
 pub use solver::randomized::Krylov;
-use solver::{Solution, covariance, gram};
+use solver::{Solution, covariance, gram, on_all_cores};
 
 use crate::{Error, Result};
 
@@ -138,7 +138,7 @@ impl Pca {
         keep.check(moments.n_features())?;
         let (solution, solver) = match (moments.rows(), solver) {
             (Some(rows), None | Some(Solver::Gram)) => {
-                (gram::solve(rows, moments.n_features(), keep, standardize)?, Solver::Gram)
+                (on_all_cores(|| gram::solve(rows, moments.n_features(), keep, standardize))?, Solver::Gram)
             }
             (None, Some(Solver::Gram)) => {
                 return Err(Error::Option {
@@ -156,7 +156,7 @@ impl Pca {
             }
             (_, None | Some(Solver::Covariance)) => {
                 moments::check_width(moments.n_features())?;
-                (covariance::solve(moments.to_scatter(), keep, standardize)?, Solver::Covariance)
+                (on_all_cores(|| covariance::solve(moments.to_scatter(), keep, standardize))?, Solver::Covariance)
             }
         };
         Ok(Self::from_solution(solution, keep, moments.n_samples(), solver))

@@ -23,7 +23,7 @@ impl Scatter {
         let row = join_means(self.count, &mut self.mean, block.n as u64, &block.mean);
         self.count += block.n as u64;
         block.values.extend_from_slice(&row);
-        add_products(&mut self.products, MatRef::from_row_major_slice(&block.values, block.n + 1, row.len()));
+        add_products(&mut self.products, MatRef::from_row_major_slice(&block.values, block.n + 1, row.len()), Par::Seq);
     }
 
     /// Adds the rows that `other` has seen.
@@ -55,8 +55,9 @@ impl Scatter {
     }
 }
 
-/// Adds rows^T rows (of rows (n, d)) to the lower triangle of a (d, d) matrix. One thread: a Spark task is one core.
-pub(crate) fn add_products(sum: &mut Mat<f64>, rows: MatRef<'_, f64>) {
+/// Adds rows^T rows (of rows (n, d)) to the lower triangle of a (d, d) matrix. A Spark task is one core: it takes
+/// `Par::Seq`.
+pub(crate) fn add_products(sum: &mut Mat<f64>, rows: MatRef<'_, f64>, par: Par) {
     matmul(
         sum,
         BlockStructure::TriangularLower,
@@ -66,6 +67,6 @@ pub(crate) fn add_products(sum: &mut Mat<f64>, rows: MatRef<'_, f64>) {
         rows,
         BlockStructure::Rectangular,
         1.0,
-        Par::Seq,
+        par,
     );
 }

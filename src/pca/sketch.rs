@@ -13,7 +13,7 @@ const BASIS_MAGIC: [u8; 4] = *b"SCBA";
 const VERSION: u32 = 1;
 
 /// Bytes per block of rows in f64.
-const BLOCK_BYTES: usize = 32 << 20;
+const BLOCK_BYTES: usize = 64 << 20;
 
 /// Rows per block at most.
 const BLOCK_ROWS: usize = 512;

@@ -182,7 +182,7 @@ impl PyRandomizedPca {
     ///     PcaError: It is of another pass or of other rows, or has no rows, or products overflow.
     fn step(&self, py: Python<'_>, sketch: &PySketch) -> PyResult<()> {
         detach(py, || {
-            let sketch = sketch.lock().clone(); // never two locks at once
+            let sketch = sketch.lock(); // always before the solver's
             self.lock().step(&sketch)
         })
     }

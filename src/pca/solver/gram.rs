@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
 
 use super::super::Keep;
 use super::super::block::{Block, Rows};
 use super::super::scatter::add_products;
-use super::{Solution, Spectrum, leading, not_solved, rows_of};
+use super::eigen::Eigen;
+use super::{Solution, Spectrum, rows_of};
 use crate::Result;
 
 /// Features per step: N x 2,048 f64 are 64 MiB at the largest N.
@@ -25,16 +26,17 @@ pub(crate) fn solve(rows: &Rows, n_features: usize, keep: Keep, standardize: boo
     let mut products = Mat::zeros(n, n);
     for features in steps(n_features) {
         let (block, deviations) = block(rows, n_features, features, standardize);
-        add_products(&mut products, MatRef::from_row_major_slice(&block.values, n, block.mean.len()).transpose());
+        let values = MatRef::from_row_major_slice(&block.values, n, block.mean.len());
+        add_products(&mut products, values.transpose(), Par::rayon(0));
         mean.extend(block.mean);
         if let Some(scale) = &mut scale {
             scale.extend(deviations);
         }
     }
-    let eigen = products.self_adjoint_eigen(Side::Lower).map_err(|_| not_solved())?;
-    let spectrum = Spectrum::exact(eigen.S().column_vector(), n as u64)?;
+    let eigen = Eigen::of(products)?;
+    let spectrum = Spectrum::exact(&eigen.values, n as u64)?;
     let m = spectrum.components_to(keep).min(spectrum.rank());
-    let mut weights = leading(eigen.U(), m);
+    let mut weights = eigen.leading(m);
     for (j, value) in spectrum.eigenvalues[..m].iter().enumerate() {
         weights.col_as_slice_mut(j).iter_mut().for_each(|weight| *weight /= value.sqrt());
     }
@@ -43,7 +45,7 @@ pub(crate) fn solve(rows: &Rows, n_features: usize, keep: Keep, standardize: boo
         let (block, _) = block(rows, n_features, features.clone(), standardize);
         let values = MatRef::from_row_major_slice(&block.values, n, features.len());
         let part = columns.subrows_mut(features.start, features.len());
-        matmul(part, Accum::Replace, values.transpose(), weights.as_ref(), 1.0, Par::Seq);
+        matmul(part, Accum::Replace, values.transpose(), weights.as_ref(), 1.0, Par::rayon(0));
     }
     // Rounding tilts the components of small eigenvalues against those of large ones; the first stay as they are.
     let components = rows_of(columns.qr().compute_thin_Q().as_ref());

@@ -1,11 +1,13 @@
 //! The solvers: from the statistics of the rows to eigenvalues and eigenvectors of their scatter.
 
 pub(crate) mod covariance;
+mod eigen;
 pub(crate) mod gram;
 pub(crate) mod randomized;
 
-use faer::{ColRef, Mat, MatRef};
+use faer::MatRef;
 use ndarray::Array2;
+use rayon::ThreadPoolBuilder;
 
 use super::Keep;
 use crate::{Error, Result};
@@ -37,7 +39,7 @@ impl Spectrum {
     ///
     /// # Errors
     /// [`Error::Pca`] if products overflowed f64.
-    pub(crate) fn exact(ascending: ColRef<'_, f64>, n_samples: u64) -> Result<Self> {
+    pub(crate) fn exact(ascending: &[f64], n_samples: u64) -> Result<Self> {
         let descending: Vec<f64> = ascending.iter().rev().copied().collect();
         let mut spectrum = Self::partial(&descending, 0.0, n_samples)?;
         spectrum.total = spectrum.eigenvalues.iter().sum();
@@ -88,12 +90,19 @@ pub(crate) fn rows_of(columns: MatRef<'_, f64>) -> Array2<f64> {
     Array2::from_shape_fn((columns.ncols(), columns.nrows()), |(i, j)| columns[(j, i)])
 }
 
-/// The last `m` of columns in ascending order of their eigenvalues, in descending order.
-pub(crate) fn leading(columns: MatRef<'_, f64>, m: usize) -> Mat<f64> {
-    Mat::from_fn(columns.nrows(), m, |i, j| columns[(i, columns.ncols() - 1 - j)])
-}
-
 /// The only way for an eigen-decomposition to fail on finite rows.
 pub(crate) fn not_solved() -> Error {
     Error::Pca { reason: "the values are so large that their products overflow".to_owned() }
+}
+
+/// Runs a solver with all cores for faer: one driver solves what many tasks, each on its own core, have summed. The
+/// threads end with the call, so a process that forks later has none.
+///
+/// # Errors
+/// [`Error::Pca`] if the threads cannot be started; what `solve` returns.
+pub(crate) fn on_all_cores<T: Send>(solve: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pool = ThreadPoolBuilder::new()
+        .build()
+        .map_err(|error| Error::Pca { reason: format!("no threads to solve with: {error}") })?;
+    pool.install(solve)
 }

@@ -8,12 +8,14 @@
 //! Decomposition", 2015, algorithm 2.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
+use ndarray::Array2;
 
 use super::super::block::{divisor, reciprocal};
 use super::super::sketch::{Basis, Sketch};
 use super::super::{Keep, Pca, Solver};
-use super::{Solution, Spectrum, leading, not_solved, rows_of};
+use super::eigen::Eigen;
+use super::{Solution, Spectrum, not_solved, on_all_cores, rows_of};
 use crate::{Error, Result};
 
 /// Directions whose length falls below this share when the known ones are taken off are rounding.
@@ -24,12 +26,17 @@ const NEW_DIRECTION: f64 = 1e-10;
 #[derive(Clone, Debug)]
 pub struct Krylov {
     standardize: bool,
-    basis: Basis,
+    pass: u64,
+    /// What the next pass multiplies with (D, l): random at first, then orthonormal and new.
+    next: Mat<f64>,
     /// Count, mean and deviations, from the first pass.
     seen: Option<Seen>,
-    /// Orthonormal directions V (D, m) and S V (D, m).
-    directions: Mat<f64>,
-    products: Mat<f64>,
+    /// Orthonormal directions V (D, m): a matrix for each pass.
+    directions: Vec<Mat<f64>>,
+    /// V^T S V (m, m).
+    inner: Mat<f64>,
+    /// The last directions' share of S V outside of V: next^T S (last).
+    outside: Mat<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,20 +69,26 @@ impl Krylov {
             });
         }
         let mut state = seed;
-        let columns = Mat::from_fn(n_features, width, |_, _| gaussian(&mut state));
         Ok(Self {
             standardize,
-            basis: Basis { pass: 0, columns },
+            pass: 0,
+            next: Mat::from_fn(n_features, width, |_, _| gaussian(&mut state)),
             seen: None,
-            directions: Mat::zeros(n_features, 0),
-            products: Mat::zeros(n_features, 0),
+            directions: Vec::new(),
+            inner: Mat::new(),
+            outside: Mat::new(),
         })
     }
 
     /// What the next pass multiplies with.
     #[must_use]
-    pub fn basis(&self) -> &Basis {
-        &self.basis
+    pub fn basis(&self) -> Basis {
+        let mut columns = self.next.clone();
+        if let Some(seen) = &self.seen {
+            // It goes to rows as they are; in here, directions are those of the standardised rows.
+            seen.scale_rows(&mut columns);
+        }
+        Basis { pass: self.pass, columns }
     }
 
     /// Takes in the sketch of all rows of one pass, and makes the basis of the next.
@@ -92,21 +105,16 @@ impl Krylov {
         if !products.as_ref().is_all_finite() || !seen.total.is_finite() {
             return Err(not_solved());
         }
-        if sketch.pass() > 0 {
-            // The basis went out over the deviations: in here, directions are those of the standardised rows.
-            let first = self.directions.ncols() - self.basis.columns.ncols();
-            let mut all = Mat::zeros(products.nrows(), self.directions.ncols());
-            all.subcols_mut(0, first).copy_from(&self.products);
-            all.subcols_mut(first, products.ncols()).copy_from(&products);
-            self.products = all;
-        }
-        let mut columns = new_directions(self.directions.as_ref(), products);
-        self.directions = beside(&self.directions, &columns);
-        if let Some(seen) = &self.seen {
-            seen.scale_rows(&mut columns);
-        }
-        self.basis = Basis { pass: self.basis.pass + 1, columns };
-        Ok(())
+        on_all_cores(|| {
+            if self.pass > 0 {
+                self.directions.push(std::mem::replace(&mut self.next, Mat::new()));
+                self.inner = bordered(&self.inner, &self.directions, &products);
+            }
+            self.next = new_directions(&self.directions, products.clone());
+            self.outside = product(self.next.transpose(), products.as_ref());
+            self.pass += 1;
+            Ok(())
+        })
     }
 
     fn check(&self, sketch: &Sketch) -> Result<()> {
@@ -114,11 +122,11 @@ impl Krylov {
             return Err(Error::NotEnoughSamples { needed: 1, found: 0 });
         }
         let expected = self.seen.as_ref().map_or(sketch.count, |seen| seen.count);
-        if (sketch.pass(), sketch.count) == (self.basis.pass, expected) {
+        if (sketch.pass(), sketch.count) == (self.pass, expected) {
             return Ok(());
         }
         Err(Error::Shape {
-            expected: format!("a sketch of {expected} rows in pass {}", self.basis.pass),
+            expected: format!("a sketch of {expected} rows in pass {}", self.pass),
             found: format!("one of {} rows in pass {}", sketch.count, sketch.pass()),
         })
     }
@@ -129,27 +137,23 @@ impl Krylov {
     /// # Errors
     /// [`Error::Pca`] if products overflow f64.
     pub fn residual(&self, k: usize) -> Result<Option<f64>> {
-        if self.products.ncols() == 0 {
+        if self.directions.is_empty() {
             return Ok(None);
         }
-        let ritz = self.ritz()?;
-        let turn = ritz.turn.subcols(0, k.min(ritz.values.len()));
-        let vectors = product(self.known(), turn);
-        let mut residuals = product(self.products.as_ref(), turn);
-        let mut largest = 0.0_f64;
-        for (j, &value) in ritz.values.iter().enumerate().take(vectors.ncols()).filter(|(_, value)| **value > 0.0) {
-            for (residual, entry) in residuals.col_as_slice_mut(j).iter_mut().zip(vectors.col_as_slice(j)) {
-                *residual -= value * entry;
-            }
-            largest = largest.max(residuals.col(j).norm_l2() / value);
-        }
-        Ok(Some(largest))
+        on_all_cores(|| {
+            let Ritz { values, turn } = self.ritz()?;
+            // All of S V but the last directions' share lies in V, where u leaves nothing.
+            let last = turn.subrows(turn.nrows() - self.outside.ncols(), self.outside.ncols());
+            let left = product(self.outside.as_ref(), last);
+            let residuals = values.iter().take(k).enumerate().filter(|(_, value)| **value > 0.0);
+            Ok(Some(residuals.map(|(j, value)| left.col(j).norm_l2() / value).fold(0.0, f64::max)))
+        })
     }
 
     /// Whether all directions that the rows have are known: no further pass can add to the components.
     #[must_use]
     pub fn exhausted(&self) -> bool {
-        self.seen.is_some() && self.basis.columns.ncols() == 0
+        self.seen.is_some() && self.next.ncols() == 0
     }
 
     /// The PCA.
@@ -157,17 +161,18 @@ impl Krylov {
     /// # Errors
     /// [`Error::Pca`] before the second pass, if products overflow f64, or if `keep` asks for more than was found.
     pub fn finish(&self, keep: Keep) -> Result<Pca> {
-        let n_features = self.directions.nrows();
-        keep.check(n_features)?;
-        let (Some(seen), true) = (&self.seen, self.products.ncols() > 0 || self.exhausted()) else {
+        keep.check(self.next.nrows())?;
+        let (Some(seen), true) = (&self.seen, !self.directions.is_empty() || self.exhausted()) else {
             return Err(Error::Pca { reason: "the randomized solver needs at least two passes".to_owned() });
         };
-        let ritz = self.ritz()?;
-        let spectrum = Spectrum::partial(&ritz.values, seen.total, seen.count)?;
-        let m = spectrum.components_to(keep);
-        self.check_found(&spectrum, keep, m)?;
-        let m = m.min(spectrum.rank());
-        let components = rows_of(product(self.known(), ritz.turn.subcols(0, m)).as_ref());
+        let (spectrum, components) = on_all_cores(|| {
+            let ritz = self.ritz()?;
+            let spectrum = Spectrum::partial(&ritz.values, seen.total, seen.count)?;
+            let m = spectrum.components_to(keep);
+            self.check_found(&spectrum, keep, m)?;
+            let components = self.components(ritz.turn.subcols(0, m.min(spectrum.rank())));
+            Ok((spectrum, components))
+        })?;
         let solution = Solution { mean: seen.mean.clone(), scale: seen.scale.clone(), spectrum, components };
         Ok(Pca::from_solution(solution, keep, seen.count, Solver::Randomized))
     }
@@ -189,19 +194,26 @@ impl Krylov {
         Err(Error::Pca { reason })
     }
 
-    /// The directions whose products are known (D, m).
-    fn known(&self) -> MatRef<'_, f64> {
-        self.directions.subcols(0, self.products.ncols())
+    /// The directions turned: components (m, D).
+    fn components(&self, turn: MatRef<'_, f64>) -> Array2<f64> {
+        let mut columns = Mat::zeros(self.next.nrows(), turn.ncols());
+        let mut first = 0;
+        for directions in &self.directions {
+            let turn = turn.subrows(first, directions.ncols());
+            matmul(&mut columns, Accum::Add, directions, turn, 1.0, Par::rayon(0));
+            first += directions.ncols();
+        }
+        rows_of(columns.as_ref())
     }
 
-    /// The best approximations in the space of the directions whose products are known.
+    /// The best approximations in the space of the directions.
     fn ritz(&self) -> Result<Ritz> {
-        let m = self.products.ncols();
-        let inner = product(self.known().transpose(), self.products.as_ref());
-        let inner = Mat::from_fn(m, m, |i, j| f64::midpoint(inner[(i, j)], inner[(j, i)]));
-        let eigen = inner.self_adjoint_eigen(Side::Lower).map_err(|_| not_solved())?;
-        let values = eigen.S().column_vector().iter().rev().copied().collect();
-        Ok(Ritz { values, turn: leading(eigen.U(), m) })
+        if self.inner.nrows() == 0 {
+            return Ok(Ritz { values: Vec::new(), turn: Mat::new() });
+        }
+        let eigen = Eigen::of(self.inner.clone())?;
+        let values = eigen.values.iter().rev().copied().collect();
+        Ok(Ritz { values, turn: eigen.leading(self.inner.nrows()) })
     }
 }
 
@@ -228,25 +240,46 @@ impl Seen {
     }
 }
 
-/// What `candidates` span besides orthonormal `known`, orthonormal; nothing where only rounding is left.
-fn new_directions(known: MatRef<'_, f64>, mut candidates: Mat<f64>) -> Mat<f64> {
-    let n = candidates.nrows();
+/// The symmetric matrix `known`, and beside and below it the products of `left` (the last of them the new one) with
+/// the new columns `right`.
+fn bordered(known: &Mat<f64>, left: &[Mat<f64>], right: &Mat<f64>) -> Mat<f64> {
+    let first = known.ncols();
+    let mut all = Mat::zeros(first + right.ncols(), first + right.ncols());
+    all.submatrix_mut(0, 0, first, first).copy_from(known);
+    let mut row = 0;
+    for left in left {
+        let part = product(left.transpose(), right.as_ref());
+        all.submatrix_mut(row, first, part.nrows(), part.ncols()).copy_from(&part);
+        all.submatrix_mut(first, row, part.ncols(), part.nrows()).copy_from(part.transpose());
+        row += part.nrows();
+    }
+    all
+}
+
+/// What `candidates` span besides the orthonormal `known`, orthonormal; nothing where only rounding is left.
+fn new_directions(known: &[Mat<f64>], mut candidates: Mat<f64>) -> Mat<f64> {
     for column in 0..candidates.ncols() {
         normalize(candidates.col_as_slice_mut(column));
     }
     for _ in 0..2 {
         // Twice is enough (Kahan and Parlett).
-        let shares = product(known.transpose(), candidates.as_ref());
-        matmul(&mut candidates, Accum::Add, known, shares.as_ref(), -1.0, Par::Seq);
+        for known in known {
+            let shares = product(known.transpose(), candidates.as_ref());
+            matmul(&mut candidates, Accum::Add, known, shares.as_ref(), -1.0, Par::rayon(0));
+        }
+        candidates = orthonormal(&candidates);
     }
-    let qr = candidates.col_piv_qr();
-    let r = qr.thin_R();
+    candidates
+}
+
+/// An orthonormal basis of what columns of length 1 at most span.
+fn orthonormal(columns: &Mat<f64>) -> Mat<f64> {
+    // The pivoted decomposition shows the rank, but is slow for long columns: it gets the small factor of a plain one.
+    let qr = columns.qr();
+    let pivoted = qr.thin_R().col_piv_qr();
+    let r = pivoted.thin_R();
     let rank = (0..r.nrows()).take_while(|&i| r[(i, i)].abs() > NEW_DIRECTION).count();
-    let mut columns = Mat::zeros(n, rank);
-    columns.copy_from(qr.compute_thin_Q().subcols(0, rank));
-    let shares = product(known.transpose(), columns.as_ref());
-    matmul(&mut columns, Accum::Add, known, shares.as_ref(), -1.0, Par::Seq);
-    columns
+    product(qr.compute_thin_Q().as_ref(), pivoted.compute_thin_Q().subcols(0, rank))
 }
 
 fn normalize(column: &mut [f64]) {
@@ -256,16 +289,9 @@ fn normalize(column: &mut [f64]) {
     }
 }
 
-fn beside(left: &Mat<f64>, right: &Mat<f64>) -> Mat<f64> {
-    let mut both = Mat::zeros(left.nrows(), left.ncols() + right.ncols());
-    both.subcols_mut(0, left.ncols()).copy_from(left);
-    both.subcols_mut(left.ncols(), right.ncols()).copy_from(right);
-    both
-}
-
 fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
-    matmul(&mut out, Accum::Replace, a, b, 1.0, Par::Seq);
+    matmul(&mut out, Accum::Replace, a, b, 1.0, Par::rayon(0));
     out
 }
 
