@@ -16,9 +16,11 @@ MACHINES = ["x86_64", "aarch64"]
 GLIBC = ["2_28", "2_27", "2_26", "2_24", "2_17"]
 """Those of manylinux that packages name, up to the wheel's own."""
 
-WANTED = ["pandas==2.2.3", "pyarrow==21.0.0", "python-dateutil==2.9.0.post0"]
+WANTED = ["matplotlib==3.9.4", "pandas==2.2.3", "pyarrow==21.0.0", "python-dateutil==2.9.0.post0"]
 NUMPY = {"3.13": "numpy==2.1.3"}
 """numpy 1.26, which PySpark 3.5 was made for, ends at Python 3.12."""
+ONLY = {"3.9": ["importlib-resources==6.5.2", "zipp==3.23.0"]}
+"""Of matplotlib: pip asks the Python that runs it, not the one that is wanted, whether a dependency is for it."""
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def resolved(python: str, machine: str) -> list[tuple[str, str, str]]:
     target = [f"--python-version={python}", *(f"--platform=manylinux_{glibc}_{machine}" for glibc in GLIBC)]
     target += [f"--platform=manylinux2014_{machine}", "--target=unused", "--only-binary=:all:"]
     report = ["--dry-run", "--ignore-installed", "--quiet", "--report=-"]
-    wanted = [*WANTED, NUMPY.get(python, "numpy==1.26.4")]
+    wanted = [*WANTED, NUMPY.get(python, "numpy==1.26.4"), *ONLY.get(python, [])]
     command = [sys.executable, "-m", "pip", "install", *report, *target, *wanted]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     found = []

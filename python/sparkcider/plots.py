@@ -153,8 +153,8 @@ def image_grid(
     if rows.empty:
         raise ValueError(f"column {column}: there is no row to draw")
     titles = [""] * len(rows) if label is None else _strings(rows[label])
-    n_columns = min(len(rows), _PER_ROW)
-    n_rows = -(-len(rows) // n_columns)
+    n_rows = -(-len(rows) // _PER_ROW)
+    n_columns = -(-len(rows) // n_rows)
     figure = figure or _pyplot().figure(figsize=(1.5 * n_columns, 1.7 * n_rows), layout="constrained")
     axes: np.ndarray = figure.subplots(n_rows, n_columns, squeeze=False)
     for ax in axes.flat:

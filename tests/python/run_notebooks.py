@@ -1,7 +1,8 @@
 """Runs the notebooks on local Spark: `python tests/python/run_notebooks.py [NAME...]` keeps what they print and draw.
 
-Each runs in a new kernel and a new folder, on two cores, with nothing of the user's settings. What goes to stderr, such
-as Spark's log, is not kept. A cell with the tag `varies` prints times and the like: its text may be another each time.
+Each runs in a new kernel and a new folder, on two cores, with nothing of the user's settings: 02_emr_studio with the
+magics of sparkmagic_stand_in, 05_databricks on Spark Connect where PySpark brings it. What goes to stderr, such as
+Spark's log, is not kept. A cell with the tag `varies` prints times and the like: its text may be another each time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import nbformat
+import pyspark
 from nbclient import NotebookClient
 
 import sparkcider
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
-NAMES = ("01_quickstart",)
+NAMES = ("01_quickstart", "02_emr_studio", "03_from_keras_udf", "04_dataproc_job", "05_databricks")
 VARIES = "varies"
 TIMEOUT = 240
 """Seconds for one cell."""
@@ -33,10 +35,14 @@ TIMEOUT = 240
 KERNEL_CONFIG = """\
 c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "dpi": 80}
 """
+STUDIO_CONFIG = """\
+c.IPKernelApp.extensions = ["sparkmagic_stand_in"]
+"""
 SPARK_DEFAULTS = """\
 spark.master local[2]
 spark.driver.host 127.0.0.1
 spark.driver.bindAddress 127.0.0.1
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 spark.log.level ERROR
 spark.ui.enabled false
 spark.ui.showConsoleProgress false
@@ -49,11 +55,15 @@ def read(name: str) -> Any:
     return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
-def run(notebook: Any) -> Any:
+def run(name: str, notebook: Any) -> Any:
     """Runs all cells of a notebook and puts what comes out into them; an error of a cell is raised."""
-    with _alone() as folder:
+    with _alone(name) as folder:
         client = NotebookClient(
-            notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+            notebook,
+            timeout=TIMEOUT,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            coalesce_streams=True,
         )
         client.execute()
     for cell in code_cells(notebook):
@@ -85,24 +95,28 @@ def is_picture(kinds: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _alone() -> Iterator[Path]:
+def _alone(name: str) -> Iterator[Path]:
     """A folder to run in, and the environment of kernels: this Python, this package, settings of their own."""
     with tempfile.TemporaryDirectory(prefix="sparkcider-notebook-", ignore_cleanup_errors=True) as folder:
-        for name in ("work", "spark", "jupyter", "ipython/profile_default"):
-            Path(folder, name).mkdir(parents=True)
+        for part in ("work", "spark", "jupyter", "ipython/profile_default"):
+            Path(folder, part).mkdir(parents=True)
         Path(folder, "spark/spark-defaults.conf").write_text(SPARK_DEFAULTS, encoding="utf-8")
-        Path(folder, "ipython/profile_default/ipython_kernel_config.py").write_text(KERNEL_CONFIG, encoding="utf-8")
+        Path(folder, "ipython/profile_default/ipython_kernel_config.py").write_text(
+            KERNEL_CONFIG + STUDIO_CONFIG * (name == "02_emr_studio"), encoding="utf-8"
+        )
         package = str(Path(sparkcider.__file__).parents[1])
         settings = {
-            "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [package, str(HERE), os.environ.get("PYTHONPATH")])),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_CONF_DIR": str(Path(folder, "spark")),
             "JUPYTER_RUNTIME_DIR": str(Path(folder, "jupyter")),
             "IPYTHONDIR": str(Path(folder, "ipython")),
             "TMPDIR": folder,
         }
-        theirs = {name for name in os.environ if name.startswith("SPARKCIDER_")} | {"MPLBACKEND", "SPARK_REMOTE"}
-        kept = {name: value for name, value in os.environ.items() if name not in theirs}
+        if name == "05_databricks" and pyspark.__version__ >= "4":
+            settings["SPARK_REMOTE"] = "local[2]"
+        foreign = ("SPARKCIDER_", "SPARK_REMOTE", "MPLBACKEND")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         with mock.patch.dict(os.environ, {**kept, **settings}, clear=True):
             yield Path(folder, "work")
 
@@ -110,7 +124,7 @@ def _alone() -> Iterator[Path]:
 def main(names: list[str]) -> None:
     """Runs the notebooks and writes them."""
     for name in names:
-        notebook = run(read(name))
+        notebook = run(name, read(name))
         nbformat.write(notebook, NOTEBOOKS / f"{name}.ipynb")
         print(name, flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 
 import pytest
 
@@ -21,8 +22,10 @@ def varies(cell) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebook_runs_and_gives_what_is_committed(name):
+    if name == "03_from_keras_udf" and importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs the extra sparkcider[export]: TensorFlow, for Python 3.10 to 3.13 on Linux")
     committed = read(name)
-    given = code_cells(run(copy.deepcopy(committed)))
+    given = code_cells(run(name, copy.deepcopy(committed)))
     for kept, found in zip(code_cells(committed), given):
         where = f"{name}, {found.id}: run `make notebooks` and look at what changed"
         assert pictures_of(found) == pictures_of(kept), where

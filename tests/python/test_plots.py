@@ -189,8 +189,9 @@ def test_the_grid_stops_at_its_limit_and_leaves_the_rest_of_it_empty(images):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"content": images[:1] * 30})
     assert plots.image_grid(frame).shape == (2, 6)
-    axes = plots.image_grid(frame, max_images=8)
-    assert [len(ax.images) for ax in axes.flat] == [1] * 8 + [0] * 4
+    axes = plots.image_grid(frame, max_images=11)
+    assert axes.shape == (2, 6)
+    assert [len(ax.images) for ax in axes.flat] == [1] * 11 + [0]
     assert not any(ax.get_title() for ax in axes.flat)
     assert not any(ax.axison for ax in axes.flat)
 
