@@ -2,17 +2,19 @@
 # Puts init.sh and the wheel into Cloud Storage and creates a Dataproc cluster with them.
 #
 #   create-cluster.sh --to GSURI --region REGION --wheel FILE|GSURI|VERSION [--models "GSURI GSURI"] [--name NAME]
-#       [--image VERSION] [--machine-type TYPE] [--workers N] [--spot N] [--idle-minutes N] [--dry-run]
+#       [--image VERSION] [--machine-type TYPE] [--workers N] [--spot N] [--idle-minutes N]
+#       [--service-account EMAIL] [--dry-run]
 #
 #   --to        a folder in Cloud Storage (gs://bucket/folder) for init.sh and the wheel
 #   --spot      so many further workers at spot prices
+#   --service-account   whose rights the nodes have (default: the project's own for machines, which may do far more)
 #   --dry-run   only print the commands
 # Exits with 2 for a wrong argument, else with the code of `gcloud`, which has said why.
 set -euo pipefail
 
 here=$(dirname "$0")
 to="" region="" wheel="" models=""
-name=sparkcider image=2.2-debian12 type=n2-standard-4 workers=2 spot=0 idle=60 run=()
+name=sparkcider image=2.2-debian12 type=n2-standard-4 workers=2 spot=0 idle=60 account=() run=()
 
 main() {
     read_arguments "$@"
@@ -26,6 +28,7 @@ main() {
         --master-machine-type "$type" --worker-machine-type "$type" --num-workers "$workers" \
         --num-secondary-workers "$spot" --secondary-worker-type spot --max-idle "${idle}m" \
         --enable-component-gateway --optional-components JUPYTER \
+        "${account[@]+"${account[@]}"}" \
         --initialization-actions "$to/init.sh" --initialization-action-timeout 10m \
         --metadata "^#^sparkcider-wheel=$wheel#sparkcider-models=$models" \
         --properties "^#^$(properties)"
@@ -53,6 +56,7 @@ read_arguments() {
         --workers) workers=$2 ;;
         --spot) spot=$2 ;;
         --idle-minutes) idle=$2 ;;
+        --service-account) account=(--service-account "$2") ;;
         *) wrong "no option is called $1" ;;
         esac
         shift 2

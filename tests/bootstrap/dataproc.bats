@@ -66,7 +66,8 @@ fails_with() { # exit code, part of the one line that says why
 
 @test "create-cluster.sh and submit.sh make the calls" {
     "$BOOTSTRAP/dataproc/create-cluster.sh" --to gs://bucket/code --region europe-west9 --wheel gs://bucket/x.whl \
-        --models "gs://bucket/a.onnx gs://bucket/b.onnx" --dry-run >"$NODE/printed"
+        --models "gs://bucket/a.onnx gs://bucket/b.onnx" --service-account node@project --dry-run >"$NODE/printed"
+    grep -F -e ' --service-account node@project --initialization-actions ' "$NODE/printed"
     grep -F 'sparkcider-wheel=gs://bucket/x.whl#sparkcider-models=gs://bucket/a.onnx\ gs://bucket/b.onnx' "$NODE/printed"
     [ ! -e "$NODE/calls" ]
     "$BOOTSTRAP/dataproc/submit.sh" --region europe-west9 --cluster c -- run --input "gs://bucket/a b"

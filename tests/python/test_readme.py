@@ -72,8 +72,3 @@ def test_the_command_works(command, folder):
         done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         assert words[1] != "run" or (folder / "out" / "summary.json").is_file()
-
-
-def test_the_pages_that_it_links_exist():
-    for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", README):
-        assert (REPOSITORY / target).exists(), target
