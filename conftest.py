@@ -26,6 +26,12 @@ def pytest_sessionstart() -> None:
         raise pytest.UsageError(f"the installed sparkcider is to be tested, but {folder} comes before it on sys.path")
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Scripts beside the tests are started by them: looking for examples there would run them."""
+    is_script = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_script and collection_path.parent == REPOSITORY / "tests" / "python" else None
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Two cores of classic Spark and two tries of each task, small and quiet; the first test that asks starts it."""
