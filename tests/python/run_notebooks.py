@@ -8,6 +8,7 @@ Spark's log, is not kept. A cell with the tag `varies` prints times and the like
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -97,28 +98,30 @@ def is_picture(kinds: dict[str, Any]) -> bool:
 @contextmanager
 def _alone(name: str) -> Iterator[Path]:
     """A folder to run in, and the environment of kernels: this Python, this package, settings of their own."""
-    with tempfile.TemporaryDirectory(prefix="sparkcider-notebook-", ignore_cleanup_errors=True) as folder:
-        for part in ("work", "spark", "jupyter", "ipython/profile_default"):
-            Path(folder, part).mkdir(parents=True)
-        Path(folder, "spark/spark-defaults.conf").write_text(SPARK_DEFAULTS, encoding="utf-8")
-        Path(folder, "ipython/profile_default/ipython_kernel_config.py").write_text(
-            KERNEL_CONFIG + STUDIO_CONFIG * (name == "02_emr_studio"), encoding="utf-8"
-        )
-        package = str(Path(sparkcider.__file__).parents[1])
-        settings = {
-            "PYTHONPATH": os.pathsep.join(filter(None, [package, str(HERE), os.environ.get("PYTHONPATH")])),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_CONF_DIR": str(Path(folder, "spark")),
-            "JUPYTER_RUNTIME_DIR": str(Path(folder, "jupyter")),
-            "IPYTHONDIR": str(Path(folder, "ipython")),
-            "TMPDIR": folder,
-        }
-        if name == "05_databricks" and pyspark.__version__ >= "4":
-            settings["SPARK_REMOTE"] = "local[2]"
-        foreign = ("SPARKCIDER_", "SPARK_REMOTE", "MPLBACKEND")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    folder = Path(tempfile.mkdtemp(prefix="sparkcider-notebook-"))
+    for part in ("work", "spark", "jupyter", "ipython/profile_default"):
+        (folder / part).mkdir(parents=True)
+    (folder / "spark" / "spark-defaults.conf").write_text(SPARK_DEFAULTS, encoding="utf-8")
+    config = KERNEL_CONFIG + STUDIO_CONFIG * (name == "02_emr_studio")
+    (folder / "ipython" / "profile_default" / "ipython_kernel_config.py").write_text(config, encoding="utf-8")
+    package = str(Path(sparkcider.__file__).parents[1])
+    settings = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, str(HERE), os.environ.get("PYTHONPATH")])),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_CONF_DIR": str(folder / "spark"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "TMPDIR": str(folder),
+    }
+    if name == "05_databricks" and pyspark.__version__ >= "4":
+        settings["SPARK_REMOTE"] = "local[2]"
+    foreign = ("SPARKCIDER_", "SPARK_REMOTE", "MPLBACKEND")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    try:
         with mock.patch.dict(os.environ, {**kept, **settings}, clear=True):
-            yield Path(folder, "work")
+            yield folder / "work"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # Java, which ends after the kernel, may still write there
 
 
 def main(names: list[str]) -> None:
