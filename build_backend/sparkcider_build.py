@@ -2,7 +2,8 @@
 
 Before a wheel is built, pip downloads the pinned wheel of `onnxruntime.txt` for the machine that the wheel is for, and
 its library, licence and notices go to `python/sparkcider/onnxruntime/`, which maturin packs. At run time no
-`onnxruntime` package is needed, and so Python 3.9, whose last `onnxruntime` is 1.19, gets the same library as any.
+`onnxruntime` package is needed, and so Python 3.9, whose last `onnxruntime` is 1.19, gets the same library as any. The
+licences of the Rust crates that are compiled in come along, too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any
 import maturin
 from maturin import build_sdist, get_requires_for_build_sdist
 
+import rust_licenses
+
 __all__ = [
     "build_editable",
     "build_sdist",
@@ -35,6 +38,7 @@ __all__ = [
 HERE = Path(__file__).resolve().parent
 REQUIREMENT = HERE / "onnxruntime.txt"
 FOLDER = HERE.parent / "python" / "sparkcider" / "onnxruntime"
+RUST_LICENSES = HERE.parent / "python" / "sparkcider" / "RUST-LICENSES.txt"
 VARIABLE = "SPARKCIDER_ONNXRUNTIME"  # read at run time by src/onnxruntime.rs, here only where no library is known
 
 WHEEL_PLATFORMS = {
@@ -64,8 +68,11 @@ def build_wheel(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
     """Builds the wheel with ONNX Runtime's library inside."""
-    target = target_of(maturin.get_maturin_pep517_args(config_settings))
+    triple = triple_of(maturin.get_maturin_pep517_args(config_settings))
+    target = TARGETS.get(triple, triple) if triple else this_machine()
     bundle(target)
+    if shutil.which("cargo"):  # where there is none, maturin gets one for this build, which is then not for others
+        RUST_LICENSES.write_text(rust_licenses.text(triple), encoding="utf-8")
     try:
         return str(maturin.build_wheel(wheel_directory, config_settings, metadata_directory))
     finally:
@@ -89,12 +96,11 @@ def this_machine() -> str:
     return machine if libc in {"glibc", ""} else f"{machine} without glibc"
 
 
-def target_of(arguments: list[str]) -> str:
-    """The machine that maturin's `arguments` (or cargo's variable) build for."""
+def triple_of(arguments: list[str]) -> str | None:
+    """Rust's name of the machine that maturin's `arguments` (or cargo's variable) build for; None: for this one."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--target", default=os.environ.get("CARGO_BUILD_TARGET"))
-    triple = parser.parse_known_args(arguments)[0].target
-    return TARGETS.get(triple, triple) if triple else this_machine()
+    return parser.parse_known_args(arguments)[0].target or None
 
 
 def bundle(machine: str) -> None:

@@ -23,6 +23,7 @@ TAGS = {
 }
 GLIBC, MACOS = (2, 28), (14, 0)  # of these tags
 LICENSES = [
+    r"sparkcider/RUST-LICENSES\.txt",
     r"sparkcider/onnxruntime/LICENSE",
     r"sparkcider/onnxruntime/ThirdPartyNotices\.txt",
     r"sparkcider-[^/]+\.dist-info/licenses/LICENSE",
