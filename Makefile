@@ -9,7 +9,7 @@ WHEEL_FOR := $(if $(TARGET),--target $(TARGET)) $(if $(filter Linux,$(shell unam
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bootstrap test-matrix notebooks lint wheel sdist bench clean prerequisites
+.PHONY: help demo test test-bootstrap test-clusters test-matrix notebooks lint wheel sdist bench clean prerequisites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 
 test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
 	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
+
+test-clusters: .venv/.installed-dev ## the job on every kind of cluster that this machine can start, YARN included (fetches 50 MB of jars)
+	SPARKCIDER_TEST_CLUSTERS=yes $(BIN)/python -m pytest tests/python/test_clusters.py tests/python/test_stores.py
 
 test-matrix: wheel ## the installed wheel with every set of versions in tests/matrix (TESTS=all: every test)
 	for versions in tests/matrix/*.txt; do scripts/test_wheel.sh "$$(basename $$versions .txt)" $(TESTS) || exit 1; done

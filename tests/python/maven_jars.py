@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,10 +56,9 @@ def fetched(jars: Sequence[Jar], without: Sequence[tuple[str, str]], folder: Pat
     except subprocess.TimeoutExpired:
         pytest.skip(f"Maven Central took more than {PATIENCE_SECONDS} s; SPARKCIDER_TEST_JARS names a folder of jars")
     if done.returncode:
-        pytest.skip(
-            f"no jars from Maven Central ({(done.stdout + done.stderr).strip().splitlines()[-1]}); "
-            "SPARKCIDER_TEST_JARS names a folder of jars"
-        )
+        found = re.search(r"\S+#\S+: not found", done.stdout + done.stderr)
+        why = found[0] if found else (done.stdout + done.stderr)[-200:]
+        pytest.skip(f"no jars from Maven Central ({why}); SPARKCIDER_TEST_JARS names a folder of jars")
     return sorted((folder / "jars").glob("*.jar"))
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from maven_jars import fetched
 from spark_clusters import (
+    SPARK_HOME,
     environment,
     event_log,
     events,
@@ -23,9 +28,13 @@ from spark_clusters import (
     submit_job,
 )
 from spark_images import TINY_MODEL
+from yarn_cluster import wanted, yarn
 
 from sparkcider import FeatureExtractor
 from sparkcider.samples import write_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DELIVERED = f"sparkcider-{sha256(TINY_MODEL.read_bytes()).hexdigest()}.onnx"
 N_IMAGES = 80
@@ -114,3 +123,44 @@ def test_an_executor_that_joins_late_gets_the_model_and_gives_the_same(images: P
     assert_result(out / "late", images)
     assert writing_executors(log) == {"0", "1"}
     assert [event["Executor ID"] for event in events(log, "ExecutorAdded")] == ["0", "1"]
+
+
+@pytest.fixture(scope="module")
+def yarn_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if os.environ.get("SPARKCIDER_TEST_CLUSTERS") != "yes":
+        pytest.skip("YARN takes 40 MB of jars and two minutes: `make test-clusters` runs it")
+    with yarn(tmp_path_factory.mktemp("yarn"), fetched(wanted(), [], tmp_path_factory.mktemp("hadoop"))) as conf:
+        yield conf
+
+
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_spark_submit_to_yarn(
+    yarn_conf: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+):
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(yarn_conf))
+    log = tmp_path / "events"
+    driver = {
+        "PYTHONPATH": environment()["PYTHONPATH"],
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    settings = {
+        **MANY_TASKS,
+        **event_log(log),
+        **{f"spark.yarn.appMasterEnv.{name}": value for name, value in driver.items()},
+        "spark.submit.deployMode": mode,
+        "spark.driver.memory": "700m",
+        "spark.executor.instances": "2",
+        "spark.scheduler.minRegisteredResourcesRatio": "1",
+        "spark.yarn.jars": f"local:{SPARK_HOME}/jars/*",
+        "spark.yarn.stagingDir": (tmp_path / "staging").as_uri(),
+    }
+    words = ["run", "--input", str(images), "--output", str(tmp_path / "out"), "--model", str(TINY_MODEL)]
+    submit_job("yarn", [*words, "--pca-k", "3"], settings, tmp_path)
+    assert_result(tmp_path / "out", images)
+    assert writing_executors(log) == {"1", "2"}
+    (start,) = events(log, "ApplicationStart")
+    containers = [path.name for path in (yarn_conf.parent / "logs" / start["App ID"]).iterdir()]
+    assert len(containers) == 3  # the driver or, in client mode, its stand-in; and two executors
+    applications = yarn_conf.parent / "local" / "usercache"
+    assert len(list(applications.glob(f"*/appcache/{start['App ID']}/container_*/{DELIVERED}"))) == 2

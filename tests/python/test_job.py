@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from spark_images import TINY_MODEL
 
 from sparkcider import FeatureExtractor, ModelError
 from sparkcider.job import JobConfig, run
@@ -80,9 +81,13 @@ def test_every_file_is_a_row_with_its_folder_as_label(whole: tuple[Path, dict[st
 
 
 def test_features_are_the_extractors_bit_for_bit(whole: tuple[Path, dict[str, Any]]):
-    table = features_of(whole[0])
+    assert_features(whole[0], "pixels")
+
+
+def assert_features(out: Path, model: str) -> None:
+    table = features_of(out)
     contents = [Path(path[len("file:") :]).read_bytes() for path in table.path]
-    expected, errors = FeatureExtractor("pixels").extract(pa.array(contents))
+    expected, errors = FeatureExtractor(model).extract(pa.array(contents))
     assert table.error.dropna().to_dict() == {n: why for n, why in enumerate(errors.to_pylist()) if why is not None}
     good = table.features.notna()
     np.testing.assert_array_equal(
@@ -311,6 +316,7 @@ from sparkcider.job import JobConfig, run
 spark = SparkSession.builder.remote("local").getOrCreate()
 formats = ("json", "csv")
 run(spark, JobConfig(input=sys.argv[1], output=sys.argv[2], model="pixels", pca_k=5, formats=formats))
+run(spark, JobConfig(input=sys.argv[1], output=sys.argv[3], model=sys.argv[4], pca_k=2))
 for source, out in ((sys.argv[1] + "/nowhere", sys.argv[2] + "2"), (sys.argv[1], sys.argv[2])):
     try:
         run(spark, JobConfig(input=source, output=out, model="pixels"))
@@ -325,11 +331,13 @@ def test_spark_connect_gives_the_same_bits(whole: tuple[Path, dict[str, Any]], i
     pytest.importorskip("grpc", reason="needs pyspark[connect]")
     if int(pyspark.__version__.split(".")[0]) < 4:
         pytest.skip("Spark Connect needs PySpark 4")
-    command = [sys.executable, "-c", CONNECT, str(images), str(tmp_path / "out")]
+    network = tmp_path / "network"
+    command = [sys.executable, "-c", CONNECT, str(images), str(tmp_path / "out"), str(network), str(TINY_MODEL)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert answer.stdout.splitlines() == ["FileNotFoundError 1", "FileExistsError 1"]
-    assert names(tmp_path) == ["out"]
+    assert names(tmp_path) == ["network", "out"]
+    assert_features(network, str(TINY_MODEL))  # a file, which travels to the workers
     assert names(tmp_path / "out") == names(whole[0])
     for name in ("features", "pca"):
         ours = pd.read_parquet(whole[0] / name).sort_values("path", ignore_index=True)
