@@ -26,8 +26,13 @@ from sparkcider.samples import write_samples
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SDK = {"3.4.1": "2.24.6", "3.4.2": "2.29.52"}
-"""The AWS SDK that each Hadoop was built with. Of its 600 MB bundle hadoop-aws needs 20."""
+SDK_2, SDK_1 = "software.amazon.awssdk", "com.amazonaws"
+PARTS = {
+    "3.3.4": [Jar(SDK_1, f"aws-java-sdk-{name}", "1.12.262") for name in ("s3", "sts", "dynamodb")],
+    "3.4.1": [Jar(SDK_2, name, "2.24.6") for name in ("s3", "s3-transfer-manager", "sts")],
+    "3.4.2": [Jar(SDK_2, name, "2.29.52") for name in ("s3", "s3-transfer-manager", "sts")],
+}
+"""What each Hadoop's connector needs of the AWS SDK that it was built with: 20 MB of a bundle of 280 or 600."""
 BUCKET = "bucket"
 SCRIPT = Path(__file__).parent / "closures_script.py"
 
@@ -36,11 +41,11 @@ SCRIPT = Path(__file__).parent / "closures_script.py"
 def connector(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The jars of hadoop-aws."""
     version = hadoop_version()
-    if version not in SDK:
+    if version not in PARTS:
         pytest.skip(f"which AWS SDK goes with the Hadoop {version} of this PySpark is not known here")
-    parts = [Jar("software.amazon.awssdk", name, SDK[version]) for name in ("s3", "s3-transfer-manager", "sts")]
-    wanted = [Jar("org.apache.hadoop", "hadoop-aws", version), *parts]
-    return fetched(wanted, [("software.amazon.awssdk", "bundle")], tmp_path_factory.mktemp("connector"))
+    wanted = [Jar("org.apache.hadoop", "hadoop-aws", version), *PARTS[version]]
+    bundles = [(SDK_2, "bundle"), (SDK_1, "aws-java-sdk-bundle")]
+    return fetched(wanted, bundles, tmp_path_factory.mktemp("connector"))
 
 
 class Finished(NamedTuple):
