@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=1_280)
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", default="8g", help="of the JVM (default: %(default)s; for 100,352 features 2g)")
+    parser.add_argument("--memory", default="8g", help="of the JVM (default: %(default)s; for 100,352 features 3g)")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--input", help=argparse.SUPPRESS)
     parser.add_argument("--output", help=argparse.SUPPRESS)
@@ -250,7 +250,7 @@ def main() -> None:
     os.sched_setaffinity(0, cores)
     in_spark(values, options.k, [SPARK, OURS], standardize=True, memory=options.memory)
     in_spark(features(8, 8_192), 7, [OURS], standardize=False)
-    in_spark(features(2_000, 100_352), 100, [OURS], standardize=False, runs=1, memory="2g")
+    in_spark(features(2_000, 100_352), 100, [OURS], standardize=False, runs=1, memory="3g")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +75,17 @@ def cloud(monkeypatch: pytest.MonkeyPatch, checkout: Path) -> Iterator[dict[str,
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
+    # moto keeps one state per process: an earlier test may have made it without the managed policies.
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 - its own server
+    urllib.request.urlopen(reset).close()  # noqa: S310
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     yield {
         **inherited,
         "PATH": f"{program(checkout, 'aws', AWS)}{os.pathsep}{os.environ['PATH']}",
         "REAL_AWS": aws,
         "HOME": str(checkout),  # `aws` notes default roles in its configuration
-        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_EC2_METADATA_DISABLED": "true",
