@@ -31,6 +31,7 @@ PARTS = {
     "3.3.4": [Jar(SDK_1, f"aws-java-sdk-{name}", "1.12.262") for name in ("s3", "sts", "dynamodb")],
     "3.4.1": [Jar(SDK_2, name, "2.24.6") for name in ("s3", "s3-transfer-manager", "sts")],
     "3.4.2": [Jar(SDK_2, name, "2.29.52") for name in ("s3", "s3-transfer-manager", "sts")],
+    "3.5.0": [Jar(SDK_2, name, "2.35.4") for name in ("s3", "s3-transfer-manager", "sts")],
 }
 """What each Hadoop's connector needs of the AWS SDK that it was built with: 20 MB of a bundle of 280 or 600."""
 BUCKET = "bucket"
