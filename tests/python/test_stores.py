@@ -26,6 +26,7 @@ from sparkcider.samples import write_samples
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.timeout(600)  # the jars may take 240 s, and the three runs 280
 SDK_2, SDK_1 = "software.amazon.awssdk", "com.amazonaws"
 PARTS = {
     "3.3.4": [Jar(SDK_1, f"aws-java-sdk-{name}", "1.12.262") for name in ("s3", "sts", "dynamodb")],
