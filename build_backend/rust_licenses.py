@@ -61,6 +61,7 @@ def reachable(nodes: list[dict[str, Any]], root: str) -> set[str]:
 
 
 def license_texts(folder: Path) -> list[str]:
-    """What lies beside a crate's manifest under a name that lawyers like."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and FILES.match(path.name))
+    """The licence files beside a crate's manifest and in the folder of a C library that it brings."""
+    found = [*folder.iterdir(), *folder.glob("libjpeg-turbo/*")]
+    files = sorted(path for path in found if path.is_file() and FILES.match(path.name))
     return [path.read_text(encoding="utf-8", errors="replace").strip() for path in files]

@@ -8,12 +8,12 @@ missing=0
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-if have apt-get; then install='sudo apt-get install -y'; packages='python3 python3-venv build-essential openjdk-17-jre-headless'
-elif have dnf; then install='sudo dnf install -y'; packages='python3.11 python3.11 gcc java-17-openjdk-headless'
-elif have brew; then install='brew install'; packages='python python gcc openjdk@17'
-else install='install with your package manager:'; packages='python3 python3-venv gcc openjdk-17'
+if have apt-get; then install='sudo apt-get install -y'; packages='python3 python3-venv build-essential openjdk-17-jre-headless cmake nasm'
+elif have dnf; then install='sudo dnf install -y'; packages='python3.11 python3.11 gcc java-17-openjdk-headless cmake nasm'
+elif have brew; then install='brew install'; packages='python python gcc openjdk@17 cmake nasm'
+else install='install with your package manager:'; packages='python3 python3-venv gcc openjdk-17 cmake nasm'
 fi
-# shellcheck disable=SC2086 # four words
+# shellcheck disable=SC2086 # six words
 set -- $packages
 
 need() { # what, the command that installs it
@@ -27,7 +27,12 @@ elif ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
     need "Python's venv module" "$install $2"
 fi
 
-have cc || need 'a C compiler (cc), which links the Rust code' "$install $3"
+have cc || need 'a C compiler (cc), which links the Rust code and compiles libjpeg-turbo' "$install $3"
+have cmake || need 'CMake, which builds libjpeg-turbo' "$install $5"
+case $(uname -m 2>/dev/null) in
+    aarch64 | arm64) ;;
+    *) have nasm || need 'NASM, which assembles libjpeg-turbo' "$install $6" ;;
+esac
 
 rust_minor=$(rustc --version 2>/dev/null) && rust_minor=${rust_minor#rustc 1.} && rust_minor=${rust_minor%%.*}
 if ! have cargo || ! have rustc; then

@@ -1,7 +1,6 @@
 //! The JPEG writer behind the sample images of the demo; the images themselves are painted in Python.
 
-use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
-
+use crate::image::libjpeg;
 use crate::{Error, Result};
 
 /// Encodes RGB pixels as a baseline JPEG with 4:2:0 chroma, as cameras and Pillow write it.
@@ -27,21 +26,23 @@ pub fn encode_jpeg(pixels: &[u8], height: usize, width: usize, quality: u8) -> R
             found: format!("{} bytes", pixels.len()),
         });
     }
-    compress(pixels, width, height, PixelFormat::Rgb, quality, Subsampling::S420)
-        .map_err(|error| Error::Shape { expected: "pixels that encode as JPEG".into(), found: error.to_string() })
+    let (height, width) = (height as u32, width as u32);
+    libjpeg::encode(pixels, height, width, quality.into())
+        .map_err(|fault| Error::Decode { format: "JPEG", reason: fault.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::decode::{DecodeOptions, decode};
 
     #[test]
     fn a_flat_colour_survives_the_way_through_jpeg() {
         let pixels = [200, 100, 50].repeat(24 * 40);
         let jpeg = encode_jpeg(&pixels, 24, 40, 95).unwrap();
-        let image = libjpeg_turbo_rs::decompress(&jpeg).unwrap();
-        assert_eq!((image.height, image.width), (24, 40));
-        let farthest = image.data.iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max();
+        let image = decode(&jpeg, &DecodeOptions::default()).unwrap();
+        assert_eq!((image.height(), image.width()), (24, 40));
+        let farthest = image.pixels().iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(farthest <= Some(2), "{farthest:?}"); // one level of rounding in each of two colour conversions
     }
 

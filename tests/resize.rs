@@ -7,8 +7,9 @@ mod common {
 
 use common::pixels::{noise, sha256, table};
 use sparkcider::Error;
+use sparkcider::image::MAX_SIDE;
 use sparkcider::image::RgbImage;
-use sparkcider::image::resize::{Filter, MAX_SIDE, ResizeMode, Resizer};
+use sparkcider::image::resize::{Filter, ResizeMode, Resizer};
 
 const FILTERS: [Filter; 6] =
     [Filter::Nearest, Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos];

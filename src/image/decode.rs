@@ -11,39 +11,41 @@
 
 mod bmp;
 mod colour;
+mod directory;
 mod format;
 mod gif;
 mod jpeg;
+pub mod limits;
 mod orientation;
 mod png;
 mod tiff;
 mod tiff_jpeg;
 mod webp;
 
-use std::panic::catch_unwind;
+use std::cell::Cell;
+use std::panic::{UnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use super::RgbImage;
-use crate::{Error, Result};
+use crate::Result;
 use format::Format;
+use limits::DecodeLimits;
 use orientation::Orientation;
-
-/// Pillow's own error limit: twice its `MAX_IMAGE_PIXELS` of 89,478,485.
-pub const MAX_PIXELS: u64 = 178_956_970;
 
 /// How bytes become pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
     /// Turn the image upright as its EXIF orientation says. Default: true.
     pub apply_exif: bool,
-    /// Refuse images over this many pixels by their header. Default: [`MAX_PIXELS`].
-    pub max_pixels: u64,
+    /// What a file may cost. Default: [`limits::MAX_PIXELS`] pixels.
+    pub limits: DecodeLimits,
     /// Lay transparent pixels over this RGB colour. Default: `None`, alpha is dropped.
     pub background: Option<[u8; 3]>,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { apply_exif: true, max_pixels: MAX_PIXELS, background: None }
+        Self { apply_exif: true, limits: DecodeLimits::default(), background: None }
     }
 }
 
@@ -57,7 +59,7 @@ impl Default for DecodeOptions {
 /// (H, W, 3) u8; H and W after the turn by EXIF.
 ///
 /// # Errors
-/// [`Error::Decode`] if the bytes are no whole image of these formats, [`Error::ImageTooLarge`] over the pixel limit, by
+/// [`crate::Error::Decode`] if the bytes are no whole image of these formats, [`crate::Error::ImageTooLarge`] over the pixel limit, by
 /// the header alone.
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage> {
     let format = Format::of(bytes)?;
@@ -69,22 +71,55 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage> {
         Format::Tiff => tiff::decode,
         Format::WebP => webp::decode,
     };
-    // A codec that panics on hostile bytes has spoilt this row, not the process. It owns all it touches.
-    let decoded = catch_unwind(|| codec(bytes, options));
-    let (image, orientation) = decoded.unwrap_or_else(|_| Err(format.fault("the decoder gave up on damaged data")))?;
+    let decoded = without_panic(|| codec(bytes, options));
+    let (image, orientation) = decoded.unwrap_or_else(|| Err(format.fault("the decoder gave up on damaged data")))?;
     if options.apply_exif { orientation.apply(image) } else { Ok(image) }
+}
+
+/// Runs a codec; `None` if it panicked. A codec owns all that it touches, so a panic fails only this row.
+///
+/// Nothing is printed, as the reason is in the row: the hook that prints panics is replaced once by one that leaves those
+/// of a running codec out.
+fn without_panic<T>(codec: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    thread_local!(static RUNNING: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !RUNNING.get() {
+                print(panic);
+            }
+        }));
+    });
+    RUNNING.set(true);
+    let outcome = catch_unwind(codec).ok();
+    RUNNING.set(false);
+    outcome
 }
 
 /// What a codec yields: the pixels as stored, and how to turn them.
 type Decoded = (RgbImage, Orientation);
 
-/// Refuses by the header what must not be allocated, and what has no pixel.
-fn check_size(format: Format, height: u64, width: u64, options: &DecodeOptions) -> Result<()> {
-    if height == 0 || width == 0 {
-        return Err(format.fault(format_args!("the image has no pixels ({width} x {height})")));
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_codec_that_panics_prints_nothing_and_other_panics_are_printed() {
+        let this = "image::decode::tests::panics_for_the_test_above";
+        let arguments = ["--ignored", "--exact", this, "--nocapture"];
+        let child = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+        let printed = String::from_utf8(child.stderr).unwrap();
+        assert!(!printed.contains("in a codec") && printed.contains("outside of a codec"), "{printed}");
     }
-    if width.saturating_mul(height) > options.max_pixels {
-        return Err(Error::ImageTooLarge { width, height, limit: options.max_pixels });
+
+    #[test]
+    #[ignore = "run by the test above, in a process of its own"]
+    fn panics_for_the_test_above() {
+        assert_eq!(without_panic(|| 1), Some(1));
+        assert_eq!(without_panic(|| -> u8 { panic!("in a codec") }), None);
+        panic!("outside of a codec");
     }
-    Ok(())
 }

@@ -1,9 +1,14 @@
 //! Encoded bytes to RGB pixels, and RGB pixels to another size.
 
 pub mod decode;
+pub(crate) mod libjpeg;
 pub mod resize;
 
 use crate::{Error, Result};
+
+/// Longest side of an image in pixels: the weights of a resize take memory by the side, which a limit of pixels does not
+/// bound. Pillow's own sizes are float32, exact up to 16 times as much.
+pub const MAX_SIDE: u32 = 1 << 20;
 
 /// An image: (H, W, 3) u8, row-major, RGB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +24,7 @@ impl RgbImage {
     /// # Errors
     /// [`Error::Shape`] if the length is not `height * width * 3` or a side is 0.
     pub fn new(height: u32, width: u32, pixels: Vec<u8>) -> Result<Self> {
-        let expected = height as usize * width as usize * 3;
+        let expected = (height as usize).saturating_mul(width as usize).saturating_mul(3);
         if expected == 0 || pixels.len() != expected {
             return Err(Error::Shape {
                 expected: format!("{expected} (> 0) bytes for an image ({height}, {width}, 3)"),

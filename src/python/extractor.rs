@@ -13,7 +13,8 @@ use pyo3_arrow::{PyArray, PyChunkedArray};
 use crate::columns::{binary_rows, features_columns};
 use crate::embedding::Pooling;
 use crate::extractor::{ExtractorOptions, FeatureExtractor};
-use crate::image::decode::{DecodeOptions, MAX_PIXELS};
+use crate::image::decode::DecodeOptions;
+use crate::image::decode::limits::{DecodeLimits, MAX_PIXELS};
 use crate::image::resize::ResizeMode;
 use crate::model::{ModelOptions, PIXELS};
 use crate::python::error::detach;
@@ -116,7 +117,7 @@ impl PyFeatureExtractor {
         background: Option<[u8; 3]>,
     ) -> PyResult<Self> {
         let options = ExtractorOptions {
-            decode: DecodeOptions { apply_exif, max_pixels, background },
+            decode: DecodeOptions { apply_exif, limits: DecodeLimits { max_pixels }, background },
             model: ModelOptions {
                 input_size: input_size.as_ref().map(Size::sides).transpose()?,
                 resize_mode: resize_mode.map(|mode| ResizeMode::parse(mode, crop_ratio, background)).transpose()?,

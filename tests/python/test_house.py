@@ -68,15 +68,16 @@ def test_each_missing_prerequisite_is_one_line_with_its_command():
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    for line, missing in zip(lines, ["Python >= 3.9", "a C compiler", "Rust >= 1.92", "Java >= 17"]):
+    needed = ["Python >= 3.9", "a C compiler", "CMake", "NASM", "Rust >= 1.92", "Java >= 17"]
+    for line, missing in zip(lines, needed):
         assert line.startswith(f"missing: {missing}")
         assert ". Install it: " in line
-    assert len(lines) == 4
+    assert len(lines) == len(needed)
 
 
 def test_an_old_prerequisite_is_named_with_what_was_found(tmp_path):
-    for name, says in {"python3": "exit 0", "cc": "exit 0", "cargo": "exit 0"}.items():
-        write_program(tmp_path / name, says)
+    for name in ["python3", "cc", "cmake", "nasm", "cargo"]:
+        write_program(tmp_path / name, "exit 0")
     write_program(tmp_path / "rustc", "echo 'rustc 1.85.0 (4d91de4e4 2025-02-17)'")
     write_program(tmp_path / "java", """echo 'openjdk version "11.0.2" 2019-01-15' >&2""")
     done = check_prerequisites(PATH=str(tmp_path))

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use super::{DecodeOptions, Decoded, Orientation, colour};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 
@@ -37,14 +37,25 @@ struct Header {
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let header = read_header(bytes, options)?;
     let data = bytes.get(header.pixels_at..).ok_or_else(cut)?;
-    let rows = match header.packing {
+    let mut pixels = match header.packing {
         Packing::Rle8 | Packing::Rle4 => colour::from_palette(&run_lengths(data, &header)?, &header.palette),
         Packing::Raw | Packing::BitFields => raw_pixels(data, &header, options)?,
     };
-    let pixels =
-        if header.top_down { rows } else { rows.chunks_exact(header.width * 3).rev().flatten().copied().collect() };
+    if !header.top_down {
+        turn_over(&mut pixels, header.width * 3);
+    }
     let (height, width) = (header.height as u32, header.width as u32);
     Ok((RgbImage::new(height, width, pixels)?, Orientation::UPRIGHT))
+}
+
+/// Puts the last row first, in place.
+fn turn_over(pixels: &mut [u8], row: usize) {
+    let (mut top, mut bottom) = (0, pixels.len() - row);
+    while top < bottom {
+        let (above, below) = pixels.split_at_mut(bottom);
+        above[top..top + row].swap_with_slice(&mut below[..row]);
+        (top, bottom) = (top + row, bottom - row);
+    }
 }
 
 /// The file ends too early.
@@ -74,7 +85,7 @@ fn read_header(bytes: &[u8], options: &DecodeOptions) -> Result<Header> {
     };
     let top_down = !core && signed_height.cast_signed() < 0;
     let height = if top_down { signed_height.cast_signed().unsigned_abs() } else { signed_height };
-    check_size(Format::Bmp, height.into(), width.into(), options)?;
+    options.limits.memory_for(Format::Bmp, height.into(), width.into())?;
     let bits = number::<2>(info, if core { 10 } else { 14 })? as usize;
     let packing = packing_of(if core { 0 } else { field(16)? }, bits)?;
     let after_header = FILE_HEADER + size as usize;
@@ -130,7 +141,8 @@ fn raw_pixels(data: &[u8], header: &Header, options: &DecodeOptions) -> Result<V
     }
     let rows = (0..header.height).map(|row| &data[row * stride..row * stride + row_bytes]);
     if header.bits <= 8 {
-        let indices: Vec<u8> = rows.flat_map(|row| unpack(row, header.bits).take(header.width)).collect();
+        let mut indices = Vec::with_capacity(header.height * header.width);
+        rows.for_each(|row| indices.extend(unpack(row, header.bits).take(header.width)));
         return Ok(colour::from_palette(&indices, &header.palette));
     }
     let channels = header.masks.map(Channel::new);
@@ -139,7 +151,9 @@ fn raw_pixels(data: &[u8], header: &Header, options: &DecodeOptions) -> Result<V
         let [r, g, b, alpha] = channels.map(|channel| channel.of(packed));
         colour::without_alpha([r, g, b], if header.masks[3] == 0 { 255 } else { alpha }, options.background)
     };
-    Ok(colour::flat(rows.flat_map(|row| row.chunks_exact(header.bits / 8).map(read))))
+    let mut pixels = Vec::with_capacity(header.height * header.width);
+    rows.for_each(|row| pixels.extend(row.chunks_exact(header.bits / 8).map(read)));
+    Ok(pixels.into_flattened())
 }
 
 /// The 1-, 2-, 4- or 8-bit values of a row, the high bits first.

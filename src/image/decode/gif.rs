@@ -5,14 +5,14 @@ use std::fmt::Display;
 use gif::{DecodeOptions as GifOptions, MemoryLimit};
 
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use super::{DecodeOptions, Decoded, Orientation, colour};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let mut gif = GifOptions::new();
     gif.allow_unknown_blocks(true);
-    gif.set_memory_limit(MemoryLimit::Unlimited); // the pixel limit is checked below, before any frame is allocated
+    gif.set_memory_limit(MemoryLimit::Unlimited); // the frame goes into our own buffer, behind the check below
     let mut decoder = gif.read_info(bytes).map_err(fault)?;
     let (screen_height, screen_width) = (decoder.height(), decoder.width());
     let frame = decoder.next_frame_info().map_err(fault)?;
@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     // A frame that reaches beyond the screen makes it larger, as in Pillow.
     let (height, width) =
         (usize::from(screen_height).max(top + frame_height), usize::from(screen_width).max(left + frame_width));
-    check_size(Format::Gif, height as u64, width as u64, options)?;
+    options.limits.memory_for(Format::Gif, height as u64, width as u64)?;
 
     let mut frame_indices = vec![0; frame_height * frame_width];
     decoder.read_into_buffer(&mut frame_indices).map_err(fault)?;

@@ -2,6 +2,7 @@
 //!
 //! As tolerant as Pillow: what cannot be read is upright. The eight orientations and tag 0x0112 are of the EXIF 2.3 standard.
 
+use super::directory::Directory;
 use crate::Result;
 use crate::image::RgbImage;
 
@@ -63,36 +64,22 @@ impl Orientation {
     }
 }
 
-/// The number of tag 0x0112 in the first directory of a TIFF structure; the last entry wins, as in Pillow.
+/// The number of tag 0x0112 in the first directory of EXIF data; the last entry wins, as in Pillow.
 fn exif_number(exif: &[u8]) -> Option<u64> {
     let mut exif = exif;
     while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {
         exif = rest;
     }
-    let big_endian = match exif.get(..2)? {
-        b"II" => false,
-        b"MM" => true,
-        _ => return None,
-    };
-    let number = |at: usize, size: usize| -> Option<u64> {
-        let bytes = exif.get(at..at.checked_add(size)?)?.iter();
-        let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if big_endian { bytes.fold(0, join) } else { bytes.rev().fold(0, join) })
-    };
-    let directory = usize::try_from(number(4, 4)?).ok()?;
-    let entries = usize::try_from(number(directory, 2)?).ok()?;
-    let starts = (0..entries).map(|entry| directory + 2 + entry * 12);
-    let tag = starts.take_while(|start| number(*start, 12).is_some()).filter(|start| number(*start, 2) == Some(0x0112));
-    tag.filter_map(|start| {
-        let size = match number(start + 2, 2)? {
+    let directory = Directory::of(exif)?;
+    let tag = directory.entries().filter(|entry| entry.tag == 0x0112 && entry.count > 0);
+    tag.filter_map(|entry| {
+        let size = match entry.kind {
             3 | 8 => 2, // SHORT, SSHORT
             4 | 9 => 4, // LONG, SLONG
             _ => return None,
         };
-        let count = number(start + 4, 4)?;
-        let inline = count.checked_mul(size)? <= 4;
-        let at = if inline { start + 8 } else { usize::try_from(number(start + 8, 4)?).ok()? };
-        number(at, usize::try_from(size).ok()?).filter(|_| count > 0)
+        let first = directory.values(&entry, size)?.start;
+        directory.number(first..first + size)
     })
     .last()
 }

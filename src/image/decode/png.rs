@@ -6,19 +6,16 @@ use std::io::Cursor;
 use png::{ColorType, Decoder, Info, Limits, Transformations};
 
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use super::limits::OVERHEAD;
+use super::{DecodeOptions, Decoded, Orientation, colour};
 use crate::image::RgbImage;
 use crate::{Error, Result};
-
-/// Bytes that chunks other than pixels may take: the codec's own default.
-const METADATA_LIMIT: usize = 64 << 20;
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let mut decoder = Decoder::new(Cursor::new(bytes));
     let (height, width) = decoder.read_header_info().map(|info| (info.height, info.width)).map_err(fault)?;
-    check_size(Format::Png, height.into(), width.into(), options)?;
-    // A row of 64-bit pixels may be wider than the default limit; no picture passes it otherwise.
-    decoder.set_limits(Limits { bytes: METADATA_LIMIT.max(width as usize * 16) });
+    options.limits.memory_for(Format::Png, height.into(), width.into())?;
+    decoder.set_limits(Limits { bytes: OVERHEAD }); // of what the codec counts: text, EXIF and other metadata
     decoder.set_ignore_iccp_chunk(true);
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16); // STRIP_16 is >> 8
     let mut reader = decoder.read_info().map_err(fault)?;

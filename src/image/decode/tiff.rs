@@ -1,50 +1,135 @@
 //! TIFF and BigTIFF: the first page.
 
 use std::fmt::Display;
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation as Photometric, Tag};
 
+use super::directory::Directory;
 use super::format::Format;
 use super::tiff_jpeg::JpegPage;
-use super::{DecodeOptions, Decoded, Orientation, check_size, colour};
+use super::{DecodeOptions, Decoded, Orientation, colour};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 
-pub(super) type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
+/// The codec, over a file in memory.
+pub(super) type Reader<'a> = Decoder<Patched<'a>>;
 
 /// The tag of XMP data, of Adobe's XMP specification part 3.
 const XMP: u16 = 700;
 
+/// Values that an entry may hold: strips and tiles, above all. The codec takes 32 bytes for each, and each tile is work.
+const MAX_VALUES: u64 = 1 << 18;
+
+/// Bytes of a pixel before it becomes RGB: CMYKA of f64.
+const MAX_PIXEL_BYTES: usize = 5 * 8;
+
+/// Pixels that a tile may have in an image of fewer.
+const SMALL_TILE: u64 = 1 << 20;
+
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
-    let mut reader = Reader::new(Cursor::new(bytes)).map_err(fault)?;
+    let directory = Directory::of(bytes).ok_or("there is no directory").map_err(fault)?;
+    check_counts(&directory)?;
+    let file = Patched::of(bytes, &directory);
+    let is_palette = file.patch.is_some();
+    let mut reader = Reader::new(file).map_err(fault)?;
     let (width, height) = reader.dimensions().map_err(fault)?;
-    check_size(Format::Tiff, height.into(), width.into(), options)?;
-    let orientation = orientation(&mut reader);
+    let memory = options.limits.memory_for(Format::Tiff, height.into(), width.into())?;
+    check_chunks(&mut reader)?;
+    let orientation = orientation(&mut reader, &directory, bytes);
     let photometric = number(&mut reader, Tag::PhotometricInterpretation)?;
-    let pixels = if photometric == Some(Photometric::RGBPalette.to_u16()) {
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = memory;
+    limits.intermediate_buffer_size = bytes.len();
+    let pixels = if is_palette {
         let palette = palette(&mut reader)?;
-        let as_grey = as_grey(bytes, &mut reader)?;
-        let samples = Samples::read(Reader::new(Cursor::new(&as_grey)).map_err(fault)?, bytes.len())?;
+        let samples = Samples::read(reader.with_limits(limits))?;
         let indices: Vec<u8> = samples.values.into_iter().step_by(samples.per_pixel).collect();
         colour::from_palette(&indices, &palette)
-    } else if let Some(page) = JpegPage::of(&mut reader, photometric)? {
-        page.read(&mut reader, bytes)?
+    } else if number(&mut reader, Tag::Compression)? == Some(CompressionMethod::ModernJPEG.to_u16()) {
+        JpegPage::of(&mut reader, photometric)?.read(&mut reader, bytes, memory)?
     } else {
         let extra = number(&mut reader, Tag::ExtraSamples)?;
-        Samples::read(reader, bytes.len())?.into_rgb(photometric, extra, options)?
+        Samples::read(reader.with_limits(limits))?.into_rgb(photometric, extra, options)?
     };
     Ok((RgbImage::new(height, width, pixels)?, orientation))
 }
 
+/// A file in memory of which one byte reads as 1. The codec knows no palettes: it reads their indices as grey.
+pub(super) struct Patched<'a> {
+    file: Cursor<&'a [u8]>,
+    patch: Option<u64>,
+}
+
+impl<'a> Patched<'a> {
+    /// The file with a palette declared grey, if it has one.
+    fn of(bytes: &'a [u8], directory: &Directory) -> Self {
+        let tag = u64::from(Tag::PhotometricInterpretation.to_u16());
+        let mut fields = directory.entries().filter(|entry| entry.tag == tag).map(|entry| entry.field);
+        let palette = u8::try_from(Photometric::RGBPalette.to_u16()).ok();
+        let patch = fields.find_map(|mut field| field.find(|at| bytes.get(*at).copied() == palette));
+        Self { file: Cursor::new(bytes), patch: patch.map(|at| at as u64) }
+    }
+}
+
+impl Read for Patched<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let start = self.file.position();
+        let length = self.file.read(to)?;
+        let offset = self.patch.and_then(|at| at.checked_sub(start)).and_then(|at| usize::try_from(at).ok());
+        if let Some(byte) = offset.filter(|at| *at < length).and_then(|at| to.get_mut(at)) {
+            *byte = 1; // the number of BlackIsZero
+        }
+        Ok(length)
+    }
+}
+
+impl Seek for Patched<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Refuses entries that the codec would allocate too much for, before it reads any.
+fn check_counts(directory: &Directory) -> Result<()> {
+    // The tags of TIFF 6.0, less its texts, which are not read here.
+    let texts = [269, 270, 271, 272, 285, 305, 306, 315, 316, 333, 337];
+    let read = directory.entries().filter(|entry| (254..=532).contains(&entry.tag) && !texts.contains(&entry.tag));
+    match read.map(|entry| (entry.count, entry.tag)).max() {
+        Some((count, tag)) if count > MAX_VALUES => {
+            Err(fault(format_args!("tag {tag} has {count} values, over the limit of {MAX_VALUES}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses pixels and tiles that are larger than any picture needs: the codec allocates a row of them.
+fn check_chunks(reader: &mut Reader) -> Result<()> {
+    let (width, height) = reader.dimensions().map_err(fault)?;
+    let samples = usize::from(number(reader, Tag::SamplesPerPixel)?.unwrap_or(1));
+    let bits = usize::from(number(reader, Tag::BitsPerSample)?.unwrap_or(1));
+    if samples * bits > MAX_PIXEL_BYTES * 8 {
+        return Err(fault(format_args!("{samples} samples of {bits} bits per pixel are not supported")));
+    }
+    let (tile_width, tile_height) = reader.chunk_dimensions();
+    let tile = u64::from(tile_width) * u64::from(tile_height);
+    let is_tiled = matches!(reader.get_chunk_type(), ChunkType::Tile);
+    if is_tiled && tile > SMALL_TILE.max(u64::from(width) * u64::from(height)) {
+        let found = format_args!("tiles of {tile_width} x {tile_height} pixels in an image of {width} x {height}");
+        return Err(fault(found));
+    }
+    Ok(())
+}
+
 /// Tag 0x0112, else XMP.
-fn orientation(reader: &mut Reader) -> Orientation {
+fn orientation(reader: &mut Reader, directory: &Directory, bytes: &[u8]) -> Orientation {
     if let Ok(Some(number)) = reader.find_tag_unsigned(Tag::Orientation) {
         return Orientation::from_number(number);
     }
-    let xmp = reader.find_tag(Tag::Unknown(XMP)).ok().flatten();
-    Orientation::of(None, xmp.and_then(|value| value.into_u8_vec().ok()).as_deref())
+    let entry = directory.entries().find(|entry| entry.tag == u64::from(XMP));
+    let xmp = entry.and_then(|entry| directory.values(&entry, 1)).and_then(|values| bytes.get(values));
+    Orientation::of(None, xmp)
 }
 
 /// The first number of a tag.
@@ -61,22 +146,6 @@ fn palette(reader: &mut Reader) -> Result<Vec<[u8; 3]>> {
     Ok((0..colours).map(|index| [high(index), high(colours + index), high(2 * colours + index)]).collect())
 }
 
-/// The file with its palette image declared grey: the codec reads the very same samples, but knows no palettes.
-fn as_grey(bytes: &[u8], reader: &mut Reader) -> Result<Vec<u8>> {
-    let lost = || fault("the directory cannot be read");
-    let big = bytes.get(2..4).is_some_and(|version| version.contains(&43));
-    let (count, entry_size, value) = if big { (8, 20, 12) } else { (2, 12, 8) };
-    let start = reader.ifd_pointer().and_then(|pointer| usize::try_from(pointer.0).ok()).ok_or_else(lost)?;
-    let mut bytes = bytes.to_vec();
-    let entries = bytes.get_mut(start + count..).ok_or_else(lost)?.chunks_exact_mut(entry_size);
-    let tag = Tag::PhotometricInterpretation.to_u16();
-    let mut tagged =
-        entries.into_iter().filter(|entry| entry[..2] == tag.to_le_bytes() || entry[..2] == tag.to_be_bytes());
-    let entry = tagged.next().ok_or_else(lost)?;
-    entry[value..].iter_mut().filter(|byte| **byte == 3).for_each(|byte| *byte = 1);
-    Ok(bytes)
-}
-
 /// The samples of a page, interleaved, of 8 bits; fewer bits are not scaled.
 struct Samples {
     values: Vec<u8>,
@@ -85,15 +154,11 @@ struct Samples {
 }
 
 impl Samples {
-    fn read(mut reader: Reader, file_size: usize) -> Result<Self> {
+    fn read(mut reader: Reader) -> Result<Self> {
         let (width, height) = reader.dimensions().map_err(fault)?;
         let colour = reader.colortype().map_err(fault)?;
         let (per_pixel, bits) = (usize::from(colour.num_samples()), colour.bit_depth());
         let pixels = height as usize * width as usize;
-        let mut limits = Limits::default();
-        limits.decoding_buffer_size = pixels.saturating_mul(5 * 8); // CMYKA of f64
-        limits.intermediate_buffer_size = file_size;
-        reader = reader.with_limits(limits);
         let mut read = DecodingResult::U8(Vec::new());
         let planes = reader.read_image_to_buffer(&mut read).map_err(fault)?.planes;
         let mut values = to_bytes(read);
@@ -107,22 +172,23 @@ impl Samples {
         }
         if bits < 8 {
             let row = width as usize * per_pixel / planes;
-            values = values
-                .chunks_exact((row * usize::from(bits)).div_ceil(8))
-                .flat_map(|bytes| unpack(bytes, bits).take(row))
-                .collect();
-        }
-        if planes > 1 {
-            values = (0..pixels)
-                .flat_map(|pixel| (0..planes).map(move |plane| plane * pixels + pixel))
-                .map(|at| values[at])
-                .collect();
+            let mut unpacked = Vec::with_capacity(pixels * per_pixel);
+            for bytes in values.chunks_exact((row * usize::from(bits)).div_ceil(8)) {
+                unpacked.extend(unpack(bytes, bits).take(row));
+            }
+            values = unpacked;
         }
         if values.len() < pixels * per_pixel {
-            Err(fault("unexpected end of data"))
-        } else {
-            Ok(Self { values, per_pixel, bits })
+            return Err(fault("unexpected end of data"));
         }
+        if planes > 1 {
+            let mut interleaved = Vec::with_capacity(pixels * planes);
+            for pixel in 0..pixels {
+                interleaved.extend((0..planes).map(|plane| values[plane * pixels + pixel]));
+            }
+            values = interleaved;
+        }
+        Ok(Self { values, per_pixel, bits })
     }
 
     /// `extra` is the first of `ExtraSamples`: 0 unspecified, 1 associated alpha, 2 alpha; RGB with none has alpha too.

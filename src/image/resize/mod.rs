@@ -18,15 +18,11 @@ use passes::{Column, RGB};
 use placement::Placement;
 use taps::{Axis, Taps};
 
-use super::RgbImage;
+use super::{MAX_SIDE, RgbImage};
 use crate::{Error, Result};
 
 /// `crop_ratio` where none is said: 224 of 256 pixels, as torchvision's ImageNet presets cut.
 pub const CROP_RATIO: f32 = 0.875;
-
-/// Longest side of an image, so that a strip of one pixel's width cannot ask for gigabytes of weights. Pillow's own
-/// sizes are float32, exact up to 16 times as much.
-pub const MAX_SIDE: u32 = 1 << 20;
 
 /// Rows of the first pass kept beyond those that one output row needs.
 const ROWS_AHEAD: usize = 16;
@@ -82,7 +78,7 @@ impl Resizer {
     ///
     /// # Errors
     /// [`Error::Option`] if a side is 0 or `crop_ratio` is not in (0, 1]; [`Error::Shape`] if a side of the image is
-    /// over [`MAX_SIDE`].
+    /// over [`MAX_SIDE`](super::MAX_SIDE).
     pub fn fit(
         &mut self,
         image: &RgbImage,
