@@ -6,6 +6,7 @@ mod common {
 }
 
 use common::pixels::{noise, sha256, table};
+use proptest::prelude::*;
 use sparkcider::image::RgbImage;
 use sparkcider::image::resize::{
     Filter, MAX_SIDE, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeMode, ResizeOptions, Resizer, Target,
@@ -119,6 +120,24 @@ fn the_smallest_crop_of_the_longest_strip_is_resized() {
         let options = ResizeOptions { mode: ResizeMode::CenterCrop, filter, ..ResizeOptions::new(side, 1) };
         let target = ResizeOptions { crop_ratio: MIN_CROP_RATIO, ..options }.check().unwrap();
         assert_eq!(Resizer::default().fit(&strip, &target).unwrap(), constant(side, 1, BARS), "{filter}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_image_fits_any_target(
+        input in (1..=40_u32, prop_oneof![1..=40_u32, 1..=20_000_u32]),
+        turned: bool,
+        output in (1..=70_u32, 1..=70_u32),
+        (mode, filter) in (prop::sample::select(MODES.to_vec()), prop::sample::select(FILTERS.to_vec())),
+        crop_ratio in MIN_CROP_RATIO..=1.0,
+    ) {
+        let (height, width) = if turned { (input.1, input.0) } else { input };
+        let options = ResizeOptions { mode, filter, crop_ratio, background: BARS, ..ResizeOptions::new(output.0, output.1) };
+        let resized = Resizer::default().fit(&constant(height, width, BARS), &options.check().unwrap()).unwrap();
+        prop_assert_eq!(resized, constant(output.0, output.1, BARS));
     }
 }
 
