@@ -5,7 +5,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as other;
 use sparkcider::image::RgbImage;
-use sparkcider::image::resize::{Filter, ResizeMode, Resizer};
+use sparkcider::image::resize::{Filter, ResizeOptions, Resizer};
 use sparkcider::tensor::{ColorOrder, Layout, Normalization, TensorWriter};
 
 /// (height, width) in, side out: a fruit, a web photo, a photo of nine megapixels, a thumbnail for the model `pixels`.
@@ -30,8 +30,9 @@ fn resize(criterion: &mut Criterion) {
         for (filter, other_filter) in FILTERS {
             let name = format!("{filter} {height}x{width} to {side}x{side}");
             let mut resizer = Resizer::default();
+            let target = ResizeOptions { filter, ..ResizeOptions::new(side, side) }.check().unwrap();
             group.bench_with_input(BenchmarkId::new("sparkcider", &name), &image, |bencher, image| {
-                bencher.iter(|| resizer.fit(image, side, side, ResizeMode::Squash, filter).unwrap());
+                bencher.iter(|| resizer.fit(image, &target).unwrap());
             });
             let mut resizer = other::Resizer::new();
             let options = other::ResizeOptions::new().resize_alg(other::ResizeAlg::Convolution(other_filter));

@@ -15,7 +15,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 ORDER = [
     *["error", "words", "image", "pca", "onnxruntime", "graph", "samples"],
-    *["tensor", "model", "embedding", "layers", "extractor", "columns", "python", "lib"],
+    *["metadata", "tensor", "channels", "model", "pooling", "options", "preprocessing"],
+    *["embedding", "layers", "extractor", "columns", "python", "lib"],
 ]
 """The modules of `src/`, each knowing those before it."""
 

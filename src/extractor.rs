@@ -2,39 +2,15 @@
 
 use std::path::Path;
 
-use crate::embedding::{Embedder, Pooling};
+use crate::embedding::Embedder;
+use crate::graph::Graph;
 use crate::image::decode::{DecodeOptions, decode};
 use crate::image::resize::Resizer;
-use crate::model::{ModelFile, ModelOptions, PIXELS, Preprocessing};
-use crate::tensor::TensorWriter;
-use crate::{Error, Result, onnxruntime};
-
-/// Everything that a user can say about an extraction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExtractorOptions {
-    /// How bytes become pixels.
-    pub decode: DecodeOptions,
-    /// How pixels become the model's input.
-    pub model: ModelOptions,
-    /// Output tensor to take; default: the model file's word, else its first output.
-    pub layer: Option<String>,
-    /// How a 4-D output becomes a vector; default: the model file's word, else the mean.
-    pub pooling: Option<Pooling>,
-    /// Threads inside one operator. Default 1: a Spark task is one core.
-    pub intra_threads: usize,
-}
-
-impl Default for ExtractorOptions {
-    fn default() -> Self {
-        Self {
-            decode: DecodeOptions::default(),
-            model: ModelOptions::default(),
-            layer: None,
-            pooling: None,
-            intra_threads: 1,
-        }
-    }
-}
+use crate::metadata::Metadata;
+use crate::model::{ModelFile, PIXELS};
+use crate::options::Options;
+use crate::preprocessing::{Preprocessing, input_len};
+use crate::{Result, onnxruntime};
 
 /// What came of a batch: `values` is (N, D) row-major, zero where `errors` has a reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +28,6 @@ pub struct FeatureExtractor {
     preprocessing: Preprocessing,
     decode: DecodeOptions,
     resizer: Resizer,
-    writer: TensorWriter,
     network: Option<Embedder>,
     embedding_dim: usize,
     chunk: usize,
@@ -61,56 +36,33 @@ pub struct FeatureExtractor {
 }
 
 impl FeatureExtractor {
-    /// Prepares `model`: [`PIXELS`] or the path of an ONNX file, run by the ONNX Runtime in the folder `bundled` (or the
-    /// one that `SPARKCIDER_ONNXRUNTIME` names). A network is run once on a black image, so that what cannot work fails here.
+    /// Prepares the network of the ONNX file `model`, run by the ONNX Runtime in the folder `bundled` (or the one that
+    /// `SPARKCIDER_ONNXRUNTIME` names). It is run once on a black image, so that what cannot work fails here.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::Model`], [`Error::Runtime`] or [`Error::Option`], each before any image is read.
-    pub fn new(model: &str, bundled: &Path, options: &ExtractorOptions) -> Result<Self> {
-        if options.intra_threads == 0 {
-            return Err(Error::Option {
-                name: "intra_threads",
-                expected: "at least 1".to_owned(),
-                found: "0".to_owned(),
-            });
-        }
-        if model == PIXELS {
-            return Self::assemble(PIXELS.to_owned(), Preprocessing::pixels(&options.model), None, options);
-        }
-        let file = ModelFile::open(Path::new(model))?;
-        let library = onnxruntime::library(bundled)?;
-        let network = Embedder::load(
-            &file,
-            &library,
-            options.layer.as_deref(),
-            options.model.layout,
-            options.pooling,
-            options.intra_threads,
-        )?;
-        let metadata = |key: &str| network.metadata(key);
-        let preprocessing = Preprocessing::resolve(model, network.input(), &metadata, &options.model)?;
-        Self::assemble(file.checksum, preprocessing, Some(network), options)
-    }
-
-    fn assemble(
-        checksum: String,
-        preprocessing: Preprocessing,
-        network: Option<Embedder>,
-        options: &ExtractorOptions,
-    ) -> Result<Self> {
-        let Preprocessing { height, width, layout, color_order, normalization, .. } = preprocessing;
-        let image_len = height as usize * width as usize * 3;
-        let chunk = network.as_ref().map_or(1, |network| network.chunk(height, width));
+    ///
+    /// [`Error::ModelNotFound`]: crate::Error::ModelNotFound
+    /// [`Error::Model`]: crate::Error::Model
+    /// [`Error::Runtime`]: crate::Error::Runtime
+    /// [`Error::Option`]: crate::Error::Option
+    pub fn new(model: &Path, bundled: &Path, options: &Options) -> Result<Self> {
+        let decode = options.decode()?;
+        let file = ModelFile::open(model)?;
+        let (name, checksum) = (file.shown(), file.checksum());
+        let graph = Graph::decode(&name, &file.onnx)?;
+        let network = Embedder::load(file, &graph, &onnxruntime::library(bundled)?, options)?;
+        let preprocessing = Preprocessing::resolve(network.input(), &Metadata::new(&name, &graph), options)?;
+        let chunk = network.chunk(preprocessing.image_len());
         let mut extractor = Self {
             checksum,
-            preprocessing,
-            decode: options.decode,
+            decode,
             resizer: Resizer::default(),
-            writer: TensorWriter::new(layout, color_order.unwrap_or(normalization.color_order()), normalization)?,
-            network,
-            embedding_dim: image_len,
+            network: Some(network),
+            embedding_dim: 0,
             chunk,
-            tensor: vec![0.0; chunk * image_len],
+            tensor: vec![0.0; input_len(&name, chunk, preprocessing.size())?],
+            preprocessing,
         };
         let mut probe = Vec::new();
         extractor.run(chunk, &mut probe)?;
@@ -118,17 +70,28 @@ impl FeatureExtractor {
         Ok(extractor)
     }
 
+    /// The built-in model `pixels`: the image itself, resized and scaled, (H, W, 3) unless `options` say otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if a value is out of its range, or is about the output of a network.
+    pub fn pixels(options: &Options) -> Result<Self> {
+        options.threads()?;
+        Ok(Self::without_network(Preprocessing::pixels(options)?, options.decode()?))
+    }
+
     /// The same preparation without the network: its `extract` gives the network's input, (N, 3 x H x W) in its layout.
     #[must_use]
     pub fn inputs(&self) -> Self {
-        let Preprocessing { height, width, .. } = self.preprocessing;
-        let embedding_dim = height as usize * width as usize * 3;
+        Self::without_network(self.preprocessing.clone(), self.decode)
+    }
+
+    fn without_network(preprocessing: Preprocessing, decode: DecodeOptions) -> Self {
+        let embedding_dim = preprocessing.image_len();
         Self {
             checksum: PIXELS.to_owned(),
-            preprocessing: self.preprocessing,
-            decode: self.decode,
+            preprocessing,
+            decode,
             resizer: Resizer::default(),
-            writer: self.writer.clone(),
             network: None,
             embedding_dim,
             chunk: 1,
@@ -160,7 +123,7 @@ impl FeatureExtractor {
     /// N rows in; [`Features::values`] (N, D), [`Features::errors`] N.
     ///
     /// # Errors
-    /// [`Error::Model`] if the network itself fails: then no row can be right.
+    /// [`Error::Model`](crate::Error::Model) if the network itself fails: then no row can be right.
     pub fn extract<'a>(&mut self, rows: impl ExactSizeIterator<Item = Option<&'a [u8]>>) -> Result<Features> {
         let n = rows.len();
         let mut values = vec![0.0; n * self.embedding_dim];
@@ -189,24 +152,22 @@ impl FeatureExtractor {
 
     /// Decodes, resizes and writes one image into its place of the chunk.
     fn prepare(&mut self, bytes: &[u8], place: usize) -> Result<()> {
-        let Preprocessing { height, width, resize_mode, filter, .. } = self.preprocessing;
         let image = decode(bytes, &self.decode)?;
-        let image = self.resizer.fit(&image, height, width, resize_mode, filter)?;
-        let image_len = height as usize * width as usize * 3;
-        self.writer.write(&image, &mut self.tensor[place * image_len..][..image_len])
+        let image_len = self.preprocessing.image_len();
+        let place = &mut self.tensor[place * image_len..][..image_len];
+        self.preprocessing.write(&image, &mut self.resizer, place)
     }
 
     /// Appends the embeddings of the first `n` images of the chunk.
     fn run(&mut self, n: usize, out: &mut Vec<f32>) -> Result<()> {
-        let Preprocessing { height, width, .. } = self.preprocessing;
-        let image_len = height as usize * width as usize * 3;
+        let image_len = self.preprocessing.image_len();
         match &mut self.network {
             None => out.extend_from_slice(&self.tensor[..n * image_len]),
             Some(network) => {
                 // a graph with a fixed batch is always given a whole one; what is left in the rest is ignored
                 let given = network.input().batch.map_or(n, |_| self.chunk);
                 let start = out.len();
-                network.embed(&self.tensor[..given * image_len], given, height, width, out)?;
+                network.embed(&self.tensor[..given * image_len], given, self.preprocessing.size(), out)?;
                 let dim = (out.len() - start) / given;
                 out.truncate(start + n * dim);
             }

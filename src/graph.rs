@@ -1,6 +1,8 @@
-//! What is read off, and added to, an ONNX file itself: what it says of its inputs and outputs, one more output.
+//! What is read off, and added to, an ONNX file itself: its inputs, outputs and operators, its metadata, one more output.
 //!
 //! Only the fields that are needed are declared (numbers from `onnx.proto3`); prost skips the rest, weights included.
+
+use std::collections::HashMap;
 
 use prost::Message;
 
@@ -24,12 +26,13 @@ struct OperatorSetIdProto {
     version: i64,
 }
 
+/// As bytes: files hold authors and licences in any encoding, and ONNX Runtime does not mind.
 #[derive(Message)]
 struct StringStringEntryProto {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
 }
 
 #[derive(Message)]
@@ -44,16 +47,52 @@ struct GraphProto {
     output: Vec<ValueInfoProto>,
 }
 
+/// An operator of the graph with the names of its tensors; an optional one that is left out has an empty name.
 #[derive(Message)]
-struct NodeProto {
+pub(crate) struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
+    pub output: Vec<String>,
     #[prost(string, tag = "4")]
-    op_type: String,
+    pub op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "7")]
+    domain: String,
+}
+
+impl NodeProto {
+    /// Whether the operator is one of the ONNX standard.
+    pub(crate) fn is_standard(&self) -> bool {
+        is_standard(&self.domain)
+    }
+
+    /// The integers of an attribute.
+    pub(crate) fn ints(&self, name: &str) -> Option<&[i64]> {
+        self.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.ints.as_slice())
+    }
+
+    /// The integer of an attribute.
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        self.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.i)
+    }
+}
+
+#[derive(Message)]
+struct AttributeProto {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int64, tag = "3")]
+    i: i64,
+    #[prost(int64, repeated, tag = "8")]
+    ints: Vec<i64>,
 }
 
 #[derive(Message)]
 struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
     #[prost(string, tag = "8")]
     name: String,
     #[prost(int32, tag = "14")]
@@ -113,45 +152,80 @@ pub struct Declared {
     pub shape: Option<Vec<i64>>,
 }
 
-/// What an ONNX file says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+/// An ONNX file without the values of its weights.
+#[derive(Debug)]
+pub struct Graph {
     /// Version of the standard operators.
     pub opset: i64,
     /// What must be given to run it: without the weights that old exporters list among the inputs.
     pub inputs: Vec<Declared>,
-    /// What it gives.
+    /// The tensors that it gives.
     pub outputs: Vec<Declared>,
     /// Its `metadata_props`, in the order of the file.
     pub metadata: Vec<(String, String)>,
     /// Whether weights lie in other files beside it.
     pub external_weights: bool,
+    nodes: Vec<NodeProto>,
+    weight_ranks: HashMap<String, usize>,
 }
 
-fn parse(onnx: &[u8]) -> Result<ModelProto> {
-    ModelProto::decode(onnx).map_err(|error| Error::Corrupt { what: "ONNX graph", reason: error.to_string() })
-}
-
-/// What an ONNX file says of itself.
-///
-/// # Errors
-/// [`Error::Corrupt`] if the bytes are no ONNX, or end early.
-pub fn summary(onnx: &[u8]) -> Result<Summary> {
-    let model = parse(onnx)?;
-    let missing = || Error::Corrupt { what: "ONNX graph", reason: "there is no graph in it".to_owned() };
-    let graph = model.graph.ok_or_else(missing)?;
-    if graph.node.is_empty() {
-        return Err(missing());
+impl Graph {
+    /// Reads the bytes of the ONNX file `model`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the bytes are not ONNX, end early or hold no operator.
+    pub fn decode(model: &str, onnx: &[u8]) -> Result<Self> {
+        let fault = |reason: String| Error::Model {
+            model: model.to_owned(),
+            reason: format!("cannot read ONNX graph: {reason}"),
+        };
+        let ModelProto { graph, opset_import, metadata_props } =
+            ModelProto::decode(onnx).map_err(|error| fault(error.to_string()))?;
+        let graph =
+            graph.filter(|graph| !graph.node.is_empty()).ok_or_else(|| fault("there is no graph in it".to_owned()))?;
+        let external_weights = graph.initializer.iter().any(|weight| weight.data_location == EXTERNAL);
+        let weight_ranks: HashMap<String, usize> =
+            graph.initializer.into_iter().map(|weight| (weight.name, weight.dims.len())).collect();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self {
+            opset: opset_import.iter().find(|set| is_standard(&set.domain)).map_or(0, |set| set.version),
+            inputs: graph
+                .input
+                .into_iter()
+                .filter(|input| !weight_ranks.contains_key(&input.name))
+                .map(declared)
+                .collect(),
+            outputs: graph.output.into_iter().map(declared).collect(),
+            metadata: metadata_props.into_iter().map(|entry| (text(entry.key), text(entry.value))).collect(),
+            external_weights,
+            nodes: graph.node,
+            weight_ranks,
+        })
     }
-    let is_weight = |name: &str| graph.initializer.iter().any(|weight| weight.name == name);
-    let standard = |set: &&OperatorSetIdProto| set.domain.is_empty() || set.domain == "ai.onnx";
-    Ok(Summary {
-        opset: model.opset_import.iter().find(standard).map_or(0, |set| set.version),
-        inputs: graph.input.into_iter().filter(|input| !is_weight(&input.name)).map(declared).collect(),
-        outputs: graph.output.into_iter().map(declared).collect(),
-        metadata: model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect(),
-        external_weights: graph.initializer.iter().any(|weight| weight.data_location == EXTERNAL),
-    })
+
+    /// The tensors of the graph in the order of its operators.
+    pub fn tensors(&self) -> impl Iterator<Item = GraphTensor> {
+        let named = |node: &NodeProto| {
+            let operator = node.op_type.clone();
+            node.output.clone().into_iter().map(move |name| GraphTensor { name, operator: operator.clone() })
+        };
+        // an operator's optional output that nobody uses has no name
+        self.nodes.iter().flat_map(named).filter(|tensor| !tensor.name.is_empty())
+    }
+
+    /// The operators; each comes after those whose results it takes.
+    pub(crate) fn nodes(&self) -> &[NodeProto] {
+        &self.nodes
+    }
+
+    /// The number of axes of a weight; `None` for a tensor that is computed.
+    pub(crate) fn weight_rank(&self, name: &str) -> Option<usize> {
+        self.weight_ranks.get(name).copied()
+    }
+}
+
+fn is_standard(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
 }
 
 fn declared(value: ValueInfoProto) -> Declared {
@@ -159,20 +233,6 @@ fn declared(value: ValueInfoProto) -> Declared {
     let shape = tensor.and_then(|tensor| tensor.shape);
     let dims = |shape: TensorShapeProto| shape.dim.into_iter().map(|dim| dim.dim_value).collect();
     Declared { name: value.name, shape: shape.map(dims) }
-}
-
-/// The tensors of an ONNX file in the order of its operators.
-///
-/// # Errors
-/// [`Error::Corrupt`] if the bytes are no ONNX.
-pub fn tensors(onnx: &[u8]) -> Result<Vec<GraphTensor>> {
-    let nodes = parse(onnx)?.graph.map(|graph| graph.node).unwrap_or_default();
-    let named = |node: NodeProto| {
-        let operator = node.op_type;
-        node.output.into_iter().map(move |name| GraphTensor { name, operator: operator.clone() })
-    };
-    // an operator's optional output that nobody uses has no name
-    Ok(nodes.into_iter().flat_map(named).filter(|tensor| !tensor.name.is_empty()).collect())
 }
 
 /// The same ONNX file with the tensors `names` among its outputs.

@@ -6,7 +6,7 @@
 //! |---|---|---|---|---|
 //! | encoded bytes | `&[u8]` | | JPEG, PNG, GIF, BMP, TIFF, WebP | |
 //! | image | [`image::RgbImage`] | (H, W, 3) | u8, 0..=255 | `image/` |
-//! | tensor | `&[f32]` | (n, 3, H, W) or (n, H, W, 3) | f32, as the model wants it | `tensor.rs` |
+//! | tensor | `&[f32]` | (n, 3, H, W) or (n, H, W, 3) | f32, as the model wants it | `tensor.rs`, as `preprocessing.rs` decides |
 //! | embedding | `Vec<f32>` | (N, D) | f32 | `embedding.rs`, joined by `extractor.rs` |
 //! | moments | [`pca::moments::Moments`] | N, (D), (D, D) | f64 | `pca/moments.rs` |
 //! | components | [`pca::Pca`] | (k, D) | f64 | `pca/` |
@@ -20,11 +20,17 @@ pub mod error;
 pub mod image;
 pub mod tensor;
 
-pub mod embedding;
 pub mod graph;
-pub mod layers;
+mod metadata;
 pub mod model;
+pub mod options;
+pub mod preprocessing;
+
+pub mod channels;
+pub mod embedding;
+pub mod layers;
 pub mod onnxruntime;
+pub mod pooling;
 
 pub mod pca;
 

@@ -27,11 +27,21 @@ pub enum Layout {
 
 const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
 
+impl Layout {
+    /// The value of `option`, which is `layout` or `layer_layout`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another word.
+    pub fn parse(option: &'static str, text: &str) -> Result<Self> {
+        words::parse(option, &LAYOUTS, text)
+    }
+}
+
 impl FromStr for Layout {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        words::parse("layout", &LAYOUTS, text)
+        Self::parse("layout", text)
     }
 }
 
@@ -116,8 +126,8 @@ impl fmt::Display for Normalization {
 }
 
 impl Normalization {
-    /// The colour order of the networks that this normalisation comes from: BGR for `caffe`, else RGB. What an option
-    /// `color_order` says goes before it; each colour keeps its own mean and std in either order.
+    /// The colour order of the networks that this normalisation comes from: BGR for `caffe`, else RGB. An explicit
+    /// `color_order` overrides it; each colour keeps its own mean and std in either order.
     #[must_use]
     pub fn color_order(self) -> ColorOrder {
         if self == Self::Caffe { ColorOrder::Bgr } else { ColorOrder::Rgb }
@@ -136,18 +146,6 @@ impl Normalization {
             Self::MeanStd { mean, std } => standardized(mean, std),
         }
     }
-
-    fn check(self) -> Result<()> {
-        let Self::MeanStd { mean, std } = self else { return Ok(()) };
-        if mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s != 0.0) {
-            return Ok(());
-        }
-        Err(Error::Option {
-            name: "normalization",
-            expected: "a finite mean and a finite std other than 0 for each of R, G, B".to_owned(),
-            found: self.to_string(),
-        })
-    }
 }
 
 /// Writes images as f32 of one layout.
@@ -164,9 +162,8 @@ impl TensorWriter {
     /// A writer for one layout, colour order and normalisation.
     ///
     /// # Errors
-    /// [`Error::Option`] if a mean or std is not finite or a std is 0.
+    /// [`Error::Option`] if a std is not finite, or the value of a level is not.
     pub fn new(layout: Layout, color_order: ColorOrder, normalization: Normalization) -> Result<Self> {
-        normalization.check()?;
         let channels = match color_order {
             ColorOrder::Rgb => [0, 1, 2],
             ColorOrder::Bgr => [2, 1, 0],
@@ -176,6 +173,15 @@ impl TensorWriter {
             for (value, level) in values.iter_mut().zip(0..=u8::MAX) {
                 *value = normalization.value(level, channel);
             }
+        }
+        // an infinite std gives zeros, a tiny one infinities
+        let std = if let Normalization::MeanStd { std, .. } = normalization { std } else { IMAGENET_STD };
+        if !values.iter().flatten().chain(&std).all(|value| value.is_finite()) {
+            return Err(Error::Option {
+                name: "normalization",
+                expected: "a finite mean and a finite std other than 0 for each of R, G, B".to_owned(),
+                found: normalization.to_string(),
+            });
         }
         Ok(Self { layout, channels, values })
     }

@@ -1,6 +1,20 @@
-//! Options that are words: one table per type serves both its `FromStr` and its `Display`.
+//! Options that are words or whole numbers. One table of words per type serves both its `FromStr` and its `Display`.
+
+use std::ops::RangeInclusive;
 
 use crate::{Error, Result};
+
+/// The value of an option that is a whole number; `found` is what was given, `value` the number in it.
+///
+/// # Errors
+/// [`Error::Option`] that names the range.
+pub(crate) fn whole(name: &'static str, range: &RangeInclusive<u64>, value: Option<u64>, found: &str) -> Result<u64> {
+    value.filter(|value| range.contains(value)).ok_or_else(|| Error::Option {
+        name,
+        expected: format!("a whole number from {} to {}", range.start(), range.end()),
+        found: found.to_owned(),
+    })
+}
 
 /// The value of a word.
 ///

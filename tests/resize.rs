@@ -6,18 +6,27 @@ mod common {
 }
 
 use common::pixels::{noise, sha256, table};
-use sparkcider::Error;
-use sparkcider::image::MAX_SIDE;
-use sparkcider::image::RgbImage;
-use sparkcider::image::resize::{Filter, ResizeMode, Resizer};
+use proptest::prelude::*;
+use sparkcider::image::resize::{Filter, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeMode, ResizeOptions, Resizer, Target};
+use sparkcider::image::{MAX_SIDE, RgbImage};
 
 const FILTERS: [Filter; 6] =
     [Filter::Nearest, Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos];
 
+const MODES: [ResizeMode; 3] = [ResizeMode::Squash, ResizeMode::CenterCrop, ResizeMode::Letterbox];
+
+/// The background of the letterboxes in `resize.tsv`.
+const BARS: [u8; 3] = [10, 200, 30];
+
 const SIZES: [(u32, u32); 6] = [(1, 1), (1, 40), (40, 1), (17, 23), (100, 30), (224, 224)];
 
+/// A target with another mode and filter; letterboxes are filled with `BARS`.
+fn target(height: u32, width: u32, mode: ResizeMode, filter: Filter) -> Target {
+    ResizeOptions { mode, filter, background: BARS, ..ResizeOptions::new(height, width) }.check().unwrap()
+}
+
 fn squash(image: &RgbImage, height: u32, width: u32, filter: Filter) -> RgbImage {
-    Resizer::default().fit(image, height, width, ResizeMode::Squash, filter).unwrap()
+    Resizer::default().fit(image, &target(height, width, ResizeMode::Squash, filter)).unwrap()
 }
 
 fn constant(height: u32, width: u32, color: [u8; 3]) -> RgbImage {
@@ -32,9 +41,9 @@ fn every_pixel_is_pillows() {
     assert!(cases.len() > 400);
     for (seed, case) in (0..).zip(cases) {
         let [height, width, out_height, out_width] = [0, 1, 2, 3].map(|i| case[i].parse().unwrap());
-        let mode = ResizeMode::parse(&case[5], None, Some([10, 200, 30])).unwrap();
+        let target = target(out_height, out_width, case[5].parse().unwrap(), case[4].parse().unwrap());
         let image = noise(height, width, seed);
-        let out = resizer.fit(&image, out_height, out_width, mode, case[4].parse().unwrap()).unwrap();
+        let out = resizer.fit(&image, &target).unwrap();
         assert_eq!((out.height(), out.width()), (out_height, out_width));
         assert_eq!(sha256(out.pixels()), case[6], "{case:?}");
     }
@@ -68,7 +77,7 @@ fn a_resizer_has_no_memory_of_other_images() {
     for (seed, (height, width)) in (0..).zip(SIZES.into_iter().chain(SIZES)) {
         let image = noise(height, width, seed);
         for filter in FILTERS {
-            let resized = used.fit(&image, 20, 33, ResizeMode::Squash, filter).unwrap();
+            let resized = used.fit(&image, &target(20, 33, ResizeMode::Squash, filter)).unwrap();
             assert_eq!(resized, squash(&image, 20, 33, filter));
         }
     }
@@ -77,53 +86,82 @@ fn a_resizer_has_no_memory_of_other_images() {
 #[test]
 fn a_crop_ratio_of_one_on_a_square_is_squash() {
     let image = noise(50, 50, 2);
-    let crop = ResizeMode::CenterCrop { crop_ratio: 1.0 };
-    let cropped = Resizer::default().fit(&image, 20, 20, crop, Filter::Bicubic).unwrap();
+    let crop = ResizeOptions { mode: ResizeMode::CenterCrop, crop_ratio: 1.0, ..ResizeOptions::new(20, 20) };
+    let cropped = Resizer::default().fit(&image, &crop.check().unwrap()).unwrap();
     assert_eq!(cropped, squash(&image, 20, 20, Filter::Bicubic));
 }
 
 #[test]
 fn letterbox_keeps_a_side_that_rounds_down_to_nothing() {
-    let mode = ResizeMode::Letterbox { background: [0, 0, 255] };
-    let resized = Resizer::default().fit(&constant(1, 1000, [9, 9, 9]), 5, 5, mode, Filter::Box).unwrap();
+    let target = target(5, 5, ResizeMode::Letterbox, Filter::Box);
+    let resized = Resizer::default().fit(&constant(1, 1000, [9, 9, 9]), &target).unwrap();
     let rows: Vec<&[u8]> = resized.pixels().chunks(15).collect();
     assert_eq!(rows[2], [9; 15]);
-    assert_eq!(rows[1], [0, 0, 255].repeat(5));
+    assert_eq!(rows[1], BARS.repeat(5));
 }
 
 #[test]
 fn a_strip_of_a_million_pixels_is_resized() {
-    let strip = constant(MAX_SIDE, 1, [7, 8, 9]);
-    for mode in ["squash", "center_crop", "letterbox"] {
-        let mode = ResizeMode::parse(mode, None, Some([7, 8, 9])).unwrap();
-        let resized = Resizer::default().fit(&strip, 32, 32, mode, Filter::Lanczos).unwrap();
-        assert_eq!(resized, constant(32, 32, [7, 8, 9]));
+    let strip = constant(MAX_SIDE, 1, BARS);
+    for mode in MODES {
+        let resized = Resizer::default().fit(&strip, &target(32, 32, mode, Filter::Lanczos)).unwrap();
+        assert_eq!(resized, constant(32, 32, BARS));
+    }
+}
+
+#[test]
+fn the_smallest_crop_of_the_longest_strip_is_resized() {
+    // scaled up to 409,600 x 429,496,729,600 pixels; adding up every position of the longer side would take minutes
+    let side = MAX_TARGET_SIDE;
+    let strip = constant(1, MAX_SIDE, BARS);
+    for filter in FILTERS {
+        let options = ResizeOptions { mode: ResizeMode::CenterCrop, filter, ..ResizeOptions::new(side, 1) };
+        let target = ResizeOptions { crop_ratio: MIN_CROP_RATIO, ..options }.check().unwrap();
+        assert_eq!(Resizer::default().fit(&strip, &target).unwrap(), constant(side, 1, BARS), "{filter}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_image_fits_any_target(
+        input in (1..=40_u32, prop_oneof![1..=40_u32, 1..=20_000_u32]),
+        turned: bool,
+        output in (1..=70_u32, 1..=70_u32),
+        (mode, filter) in (prop::sample::select(MODES.to_vec()), prop::sample::select(FILTERS.to_vec())),
+        crop_ratio in MIN_CROP_RATIO..=1.0,
+    ) {
+        let (height, width) = if turned { (input.1, input.0) } else { input };
+        let options = ResizeOptions { mode, filter, crop_ratio, background: BARS, ..ResizeOptions::new(output.0, output.1) };
+        let resized = Resizer::default().fit(&constant(height, width, BARS), &options.check().unwrap()).unwrap();
+        prop_assert_eq!(resized, constant(output.0, output.1, BARS));
     }
 }
 
 #[test]
 fn bad_sizes_and_words_are_named() {
-    let message = |image: &RgbImage, height, width, mode| {
-        let error: Error = Resizer::default().fit(image, height, width, mode, Filter::Bicubic).unwrap_err();
-        error.to_string()
-    };
-    let image = constant(2, 2, [0; 3]);
-    assert_eq!(message(&image, 0, 9, ResizeMode::Squash), "input_size must be at least 1 x 1, got 0 x 9");
+    let message = |options: ResizeOptions| options.check().unwrap_err().to_string();
+    for (height, width) in [(0, 9), (9, 0), (MAX_TARGET_SIDE + 1, 9), (9, u32::MAX)] {
+        let expected =
+            format!("input_size must be a side or (height, width) of 1 to 4096 pixels, got ({height}, {width})");
+        assert_eq!(message(ResizeOptions::new(height, width)), expected);
+    }
+    for crop_ratio in [0.0, 1e-18, 1.5, -0.5, f32::NAN, f32::INFINITY] {
+        let expected = format!("crop_ratio must be a number from 0.01 to 1, got {crop_ratio}");
+        assert_eq!(message(ResizeOptions { crop_ratio, ..ResizeOptions::new(9, 9) }), expected);
+    }
+    let long = constant(MAX_SIDE + 1, 1, [0; 3]);
     assert_eq!(
-        message(&constant(MAX_SIDE + 1, 1, [0; 3]), 9, 9, ResizeMode::Squash),
+        Resizer::default().fit(&long, &target(9, 9, ResizeMode::Squash, Filter::Bicubic)).unwrap_err().to_string(),
         "expected an image with sides of at most 1048576 pixels, got 1048577 x 1 pixels (height x width)"
     );
-    for crop_ratio in [0.0, 1.5, f32::NAN] {
-        let mode = ResizeMode::CenterCrop { crop_ratio };
-        let expected = format!("crop_ratio must be over 0 and at most 1, got {crop_ratio}");
-        assert_eq!(message(&image, 9, 9, mode), expected);
-    }
     assert_eq!(
         "cubic".parse::<Filter>().unwrap_err().to_string(),
         "filter must be nearest, box, bilinear, hamming, bicubic or lanczos, got 'cubic'"
     );
     assert_eq!(
-        ResizeMode::parse("crop", None, None).unwrap_err().to_string(),
+        "crop".parse::<ResizeMode>().unwrap_err().to_string(),
         "resize_mode must be squash, center_crop or letterbox, got 'crop'"
     );
 }
@@ -132,5 +170,8 @@ fn bad_sizes_and_words_are_named() {
 fn words_are_read_as_they_are_shown() {
     for filter in FILTERS {
         assert_eq!(filter.to_string().parse::<Filter>().unwrap(), filter);
+    }
+    for mode in MODES {
+        assert_eq!(mode.to_string().parse::<ResizeMode>().unwrap(), mode);
     }
 }

@@ -46,6 +46,8 @@ fn a_mean_or_std_that_cannot_be_is_named() {
     );
     assert!(message([f32::NAN, 0.0, 0.0], [1.0; 3]).ends_with("got mean (NaN, 0, 0), std (1, 1, 1)"));
     assert!(message([0.0; 3], [1.0, 1.0, f32::INFINITY]).ends_with("std (1, 1, inf)"));
+    // a std so small that white is infinite
+    assert!(message([0.0; 3], [1.0, 1e-39, 1.0]).contains(", got mean (0, 0, 0), std (1, 0.00"));
 }
 
 #[test]
@@ -66,5 +68,7 @@ fn words_are_read_as_they_are_shown() {
     for word in ["tf", "caffe", "torch", "unit", "raw"] {
         assert_eq!(word.parse::<Normalization>().unwrap().to_string(), word);
     }
+    let other = Layout::parse("layer_layout", "CHW").unwrap_err().to_string();
+    assert_eq!(other, "layer_layout must be NCHW or NHWC, got 'CHW'");
     assert_eq!("nchw".parse::<Layout>().unwrap_err().to_string(), "layout must be NCHW or NHWC, got 'nchw'");
 }

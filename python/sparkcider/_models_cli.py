@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparkcider.models import ModelCard
+    from sparkcider.models import Layer, ModelCard
 
 _EXPORT = """Builds a network without its classifier, checks it against the original on random images and writes one
 ONNX file that says how it is to be fed. Needs sparkcider[export]; for --weights imagenet the internet, once."""
@@ -95,8 +95,14 @@ def _layers(options: argparse.Namespace) -> int:
 
     found = models.layers(options.model, input_size=options.input_size, layout=options.layout)
     width = max((len(layer.name) for layer in found), default=0)
-    _print([f"{layer.name:<{width}}  {layer.operator:<18} ({', '.join(map(str, layer.shape))})" for layer in found])
+    _print([f"{layer.name:<{width}}  {layer.operator:<18} {_axes(layer)}" for layer in found])
     return 0
+
+
+def _axes(layer: Layer) -> str:
+    """The shape for one image, and for a map where its channels are."""
+    shape = ", ".join(map(str, layer.shape))
+    return f"({shape})" if len(layer.shape) == 1 else f"({shape}) {layer.layout or 'NCHW or NHWC? give layer_layout'}"
 
 
 def _export(options: argparse.Namespace) -> int:

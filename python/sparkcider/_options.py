@@ -20,7 +20,8 @@ class ExtractorOptions(TypedDict, total=False):
     color_order: str | None
     pooling: str | None
     layer: str | None
-    intra_threads: int
+    layer_layout: str | None
+    intra_threads: int | None
     apply_exif: bool
-    max_pixels: int
+    max_pixels: int | None
     background: tuple[int, int, int] | None

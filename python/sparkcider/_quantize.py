@@ -234,13 +234,22 @@ def _is_grouped(convolution: Any) -> bool:
     return any(attribute.name == "group" and attribute.i > 1 for attribute in convolution.attribute)
 
 
+_WRITTEN = (
+    "normalization", "resize_mode", "crop_ratio", "filter", "color_order", "layout", "layer", "layer_layout", "pooling",
+)  # fmt: skip
+
+
 def _describe(tools: _Tools, path: Path, made: Path, n: int, options: Mapping[str, Any]) -> None:
-    """The metadata of the original, and what the options add: the new file needs none of them."""
+    """The metadata of the original, and what the options add: the new file needs none of them but a mean and std."""
     said = dict(show(path).metadata)
-    for key in ("normalization", "resize_mode", "filter", "color_order", "pooling"):
-        value = options.get(key)
-        if isinstance(value, str):
-            said[key] = value
+    for option in _WRITTEN:
+        value = options.get(option)
+        if isinstance(value, (str, float)):
+            said["output_name" if option == "layer" else option] = str(value)
+    size = options.get("input_size")
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        said["input_size"] = f"{height}x{width}"
     said["quantized"] = f"int8, static, weights per channel, calibrated on {n} images"
     model = tools.onnx.load(made)
     set_metadata(model, said)

@@ -131,7 +131,7 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add("--model", required=True, help="name, path or URI of an ONNX file, or `pixels`: small images as features")
     add("--input-size", type=_size, metavar="N|HxW", help="in pixels (default: the model's own; pixels: 20)")
     add("--resize-mode", choices=("squash", "center_crop", "letterbox"), help="(default: squash)")
-    add("--crop-ratio", type=float, metavar="R", help="for center_crop: input size over short side (default: 0.875)")
+    add("--crop-ratio", type=float, metavar="R", help="center_crop: input size over short side (default: 0.875)")
     filters = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
     add("--filter", choices=filters, help="Pillow's filters (default: bicubic; pixels: nearest)")
     add(
@@ -144,6 +144,11 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add("--color-order", choices=("RGB", "BGR"), help="(default: the normalization's own)")
     add("--pooling", choices=("avg", "max", "flatten"), help="of a 4-D output (default: avg)")
     add("--layer", metavar="NAME", help="the model's output to take (default: the first)")
+    add(
+        "--layer-layout",
+        choices=("NCHW", "NHWC"),
+        help="axes of a 4-D output (default: what the graph's operators say)",
+    )
     add("--intra-threads", type=int, metavar="N", help="threads of one Spark task (default: 1)")
     add("--no-exif", dest="apply_exif", action="store_false", default=None, help="(default: turned as EXIF says)")
     add("--max-pixels", type=int, metavar="N", help="larger images are errors (default: 178956970)")
@@ -206,7 +211,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 _EXTRACTOR = (
     "input_size", "resize_mode", "crop_ratio", "filter", "normalization", "layout", "color_order", "pooling", "layer",
-    "intra_threads", "apply_exif", "max_pixels", "background",
+    "layer_layout", "intra_threads", "apply_exif", "max_pixels", "background",
 )  # fmt: skip
 
 

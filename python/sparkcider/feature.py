@@ -56,8 +56,8 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
         errorCol: Column to add with the reason why an image is bad; null for a good one. Default: none.
         handleInvalid: What happens to a bad image: `keep` (features are null; default), `skip` (the row is left out)
             or `error` (the job stops with an ImageDecodeError).
-        inputSize, resizeMode, cropRatio, filter, normalization, layout, colorOrder, pooling, layer, intraThreads,
-            applyExif, maxPixels, background: The options of `sparkcider.FeatureExtractor`.
+        inputSize, resizeMode, cropRatio, filter, normalization, layout, colorOrder, pooling, layer, layerLayout,
+            intraThreads, applyExif, maxPixels, background: The options of `sparkcider.FeatureExtractor`.
 
     Example:
         >>> from pyspark.sql import SparkSession

@@ -113,11 +113,14 @@ class Layer(NamedTuple):
         name: Its name.
         operator: The operator that gives it.
         shape: Its shape for one image: (D,), or the axes of a map in the graph's order.
+        layout: `NCHW` or `NHWC`: where a map has its channels, first or last in `shape`; None for a vector, and where
+            the operators of the graph do not tell: `layer_layout` must then be given.
     """
 
     name: str
     operator: str
     shape: tuple[int, ...]
+    layout: str | None
 
 
 def resolve(model: str | os.PathLike[str]) -> str:
@@ -220,17 +223,11 @@ def layers(
         layout: `NCHW` or `NHWC`, where the graph does not say it.
 
     Raises:
-        ModelError: The file is no network with one image input; and as `resolve`.
-        ValueError: The size or the layout is missing.
+        ModelError: The file is not a network with exactly one image input; and as `resolve`.
+        ValueError: The size or the layout is missing or cannot be.
     """
-    path = _file(model)
-    if input_size is None:
-        text = show(path).metadata.get("input_size")
-        sides = [int(side) for side in text.split("x")] if text else None
-    else:
-        sides = [input_size] if isinstance(input_size, int) else list(input_size)
-    size = None if sides is None else (sides[0], sides[-1])
-    return [Layer(name, operator, tuple(shape)) for name, operator, shape in _model_layers(path, size, layout)]
+    found = _model_layers(_file(model), input_size, layout)
+    return [Layer(name, operator, tuple(shape), axes) for name, operator, shape, axes in found]
 
 
 def _file(model: str | os.PathLike[str]) -> Path:
@@ -252,11 +249,7 @@ def _check_file(path: Path, checksum: str | None) -> None:
         raise FileNotFoundError(f"model file not found: {path}")
     if checksum is not None and (found := _cache.checksum_of(path)) != checksum:
         raise ModelError(f"{path} has checksum {found}, expected {checksum}")
-    try:
-        external = _model_summary(path)[-1]
-    except ModelError:
-        return  # what is no ONNX gets ONNX Runtime's own word when it is loaded
-    if external:
+    if _model_summary(path)[-1]:
         raise ModelError(f"{path}: its weights lie in other files: save it as one file (onnx.save does by default)")
 
 

@@ -101,7 +101,7 @@ class ExtractorParams(InOutParams):
     inputSize: Param[Any] = _param("inputSize", "side or [height, width] in pixels", _size)
     resizeMode: Param[str] = _param("resizeMode", "squash, center_crop or letterbox", TypeConverters.toString)
     cropRatio: Param[float] = _param(
-        "cropRatio", "for center_crop: input size over the short side before the cut", TypeConverters.toFloat
+        "cropRatio", "for center_crop: input size over the short side before the cut, 0.01 to 1", TypeConverters.toFloat
     )
     filter: Param[str] = _param(
         "filter", "nearest, box, bilinear, hamming, bicubic or lanczos", TypeConverters.toString
@@ -113,6 +113,11 @@ class ExtractorParams(InOutParams):
     colorOrder: Param[str] = _param("colorOrder", "RGB or BGR", TypeConverters.toString)
     pooling: Param[str] = _param("pooling", "avg, max or flatten, for a feature map", TypeConverters.toString)
     layer: Param[str] = _param("layer", "name of the output to take", TypeConverters.toString)
+    layerLayout: Param[str] = _param(
+        "layerLayout",
+        "NCHW or NHWC: where an output that is a feature map has its channels, if its graph does not tell",
+        TypeConverters.toString,
+    )
     intraThreads: Param[int] = _param("intraThreads", "threads inside one operator", TypeConverters.toInt)
     applyExif: Param[bool] = _param("applyExif", "turn images upright as EXIF says", TypeConverters.toBoolean)
     maxPixels: Param[int] = _param("maxPixels", "refuse images over this many pixels", TypeConverters.toInt)

@@ -10,56 +10,23 @@ use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
 use pyo3_arrow::{PyArray, PyChunkedArray};
 
+use crate::Result;
 use crate::columns::{binary_rows, features_columns};
-use crate::embedding::Pooling;
-use crate::extractor::{ExtractorOptions, FeatureExtractor};
-use crate::image::decode::DecodeOptions;
-use crate::image::decode::limits::{DecodeLimits, MAX_PIXELS};
-use crate::image::resize::ResizeMode;
-use crate::model::{ModelOptions, PIXELS};
+use crate::extractor::FeatureExtractor;
+use crate::model::PIXELS;
+use crate::options::Options;
 use crate::python::error::detach;
-use crate::tensor::Normalization;
-use crate::{Error, Result};
-
-/// A side for a square, or (height, width); wider than the core's type so that a negative side gets a sentence.
-#[derive(FromPyObject)]
-enum Size {
-    Square(i64),
-    Sides(i64, i64),
-}
-
-impl Size {
-    fn sides(&self) -> Result<(u32, u32)> {
-        let (height, width) = match *self {
-            Self::Square(side) => (side, side),
-            Self::Sides(height, width) => (height, width),
-        };
-        match (u32::try_from(height), u32::try_from(width)) {
-            (Ok(height @ 1..), Ok(width @ 1..)) => Ok((height, width)),
-            _ => Err(Error::Option {
-                name: "input_size",
-                expected: "at least 1 x 1 pixels".to_owned(),
-                found: format!("({height}, {width})"),
-            }),
-        }
-    }
-}
-
-/// A preset's name, or (mean, std) per RGB channel in [0, 1].
-#[derive(FromPyObject)]
-enum Scaling {
-    Preset(String),
-    MeanStd([f32; 3], [f32; 3]),
-}
+use crate::python::options::Numbers;
+use crate::tensor::Layout;
 
 /// Turns encoded images into embeddings with one model.
 ///
 /// Args:
 ///     model: `"pixels"`, or an ONNX file with one image input (float32, rank 4): a path, or a name or URI as
 ///         `sparkcider.models.resolve` takes them.
-///     input_size: Side or (height, width) in pixels. Default: what the model says; 20 for `pixels`.
+///     input_size: Side or (height, width), 1 to 4,096 pixels each. Default: what the model says; 20 for `pixels`.
 ///     resize_mode: `squash` (default), `center_crop` or `letterbox`.
-///     crop_ratio: For `center_crop`: input size over the short side before the cut. Default 0.875.
+///     crop_ratio: For `center_crop` only: input size over the short side before the cut, 0.01 to 1. Default 0.875.
 ///     filter: `nearest`, `box`, `bilinear`, `hamming`, `bicubic` (default; `pixels`: `nearest`) or `lanczos`.
 ///     normalization: `tf`, `caffe`, `torch`, `unit`, `raw`, or (mean, std) in [0, 1] per RGB channel. Must be given
 ///         where the model file does not say it; `pixels`: `unit`.
@@ -67,15 +34,18 @@ enum Scaling {
 ///     color_order: `RGB` or `BGR`. Default: the normalization's own.
 ///     pooling: `avg` (default), `max` or `flatten`, for a model whose output is a feature map.
 ///     layer: Name of the output, or of any tensor inside the graph, to take. Default: the first output.
-///     intra_threads: Threads inside one operator. Default 1, as a Spark task is one core.
+///     layer_layout: `NCHW` or `NHWC`: where an output that is a feature map has its channels. Must be given where the
+///         operators of the graph do not tell.
+///     intra_threads: Threads inside one operator, 1 to 1,024. Default 1, as a Spark task is one core.
 ///     apply_exif: Turn images upright as their EXIF orientation says. Default True.
 ///     max_pixels: Refuse images over this many pixels by their header. Default 178,956,970, Pillow's error limit.
 ///     background: RGB colour that transparent pixels and letterbox bars get. Default: alpha is dropped, bars are black.
 ///
 /// Raises:
 ///     FileNotFoundError: There is no such model file.
-///     ModelError: The file cannot be read, is no ONNX, or no network with one image input, or ONNX Runtime cannot be loaded.
-///     ValueError: An option has a value that it cannot take, or is missing.
+///     ModelError: The file cannot be read, is not valid ONNX, does not have exactly one image input or has wrong
+///         metadata, or ONNX Runtime cannot be loaded.
+///     ValueError: An option has a value that it cannot take, or is missing, or has no effect on this model.
 ///
 /// Example:
 ///     >>> import pyarrow as pa
@@ -95,44 +65,53 @@ impl PyFeatureExtractor {
     #[new]
     #[pyo3(signature = (
         model, *, input_size=None, resize_mode=None, crop_ratio=None, filter=None, normalization=None, layout=None,
-        color_order=None, pooling=None, layer=None, intra_threads=1, apply_exif=true, max_pixels=MAX_PIXELS,
-        background=None,
+        color_order=None, pooling=None, layer=None, layer_layout=None, intra_threads=None, apply_exif=true,
+        max_pixels=None, background=None,
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of the Python signature
     fn new(
         py: Python<'_>,
         model: PathBuf,
-        input_size: Option<Size>,
+        input_size: Option<Bound<'_, PyAny>>,
         resize_mode: Option<&str>,
-        crop_ratio: Option<f32>,
+        crop_ratio: Option<Bound<'_, PyAny>>,
         filter: Option<&str>,
-        normalization: Option<Scaling>,
+        normalization: Option<Bound<'_, PyAny>>,
         layout: Option<&str>,
         color_order: Option<&str>,
         pooling: Option<&str>,
         layer: Option<String>,
-        intra_threads: usize,
+        layer_layout: Option<&str>,
+        intra_threads: Option<Bound<'_, PyAny>>,
         apply_exif: bool,
-        max_pixels: u64,
-        background: Option<[u8; 3]>,
+        max_pixels: Option<Bound<'_, PyAny>>,
+        background: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let options = ExtractorOptions {
-            decode: DecodeOptions { apply_exif, limits: DecodeLimits { max_pixels }, background },
-            model: ModelOptions {
-                input_size: input_size.as_ref().map(Size::sides).transpose()?,
-                resize_mode: resize_mode.map(|mode| ResizeMode::parse(mode, crop_ratio, background)).transpose()?,
-                filter: filter.map(str::parse).transpose()?,
-                normalization: normalization.map(scaling).transpose()?,
-                layout: layout.map(str::parse).transpose()?,
-                color_order: color_order.map(str::parse).transpose()?,
-            },
-            layer,
-            pooling: pooling.map(str::parse::<Pooling>).transpose()?,
-            intra_threads,
+        let numbers = Numbers {
+            input_size: input_size.as_ref(),
+            crop_ratio: crop_ratio.as_ref(),
+            normalization: normalization.as_ref(),
+            intra_threads: intra_threads.as_ref(),
+            max_pixels: max_pixels.as_ref(),
+            background: background.as_ref(),
         };
-        let model = resolved(py, model)?;
-        let bundled = bundled_runtime(py)?;
-        let extractor = detach(py, || FeatureExtractor::new(&model.to_string_lossy(), &bundled, &options))?;
+        let options = Options {
+            resize_mode: resize_mode.map(str::parse).transpose()?,
+            filter: filter.map(str::parse).transpose()?,
+            layout: layout.map(str::parse).transpose()?,
+            color_order: color_order.map(str::parse).transpose()?,
+            pooling: pooling.map(str::parse).transpose()?,
+            layer_layout: layer_layout.map(|text| Layout::parse("layer_layout", text)).transpose()?,
+            layer,
+            apply_exif,
+            ..numbers.options()?
+        };
+        let extractor = if model.as_os_str() == PIXELS {
+            detach(py, || FeatureExtractor::pixels(&options))?
+        } else {
+            let (model, bundled) = (resolved(py, model)?, bundled_runtime(py)?);
+            detach(py, || FeatureExtractor::new(&model, &bundled, &options))?
+        };
         Ok(Self { extractor: Mutex::new(extractor), pid: process::id() })
     }
 
@@ -195,8 +174,7 @@ impl PyFeatureExtractor {
     /// (height, width) in pixels of the model's input.
     #[getter]
     fn input_size(&self) -> (u32, u32) {
-        let extractor = self.lock();
-        (extractor.preprocessing().height, extractor.preprocessing().width)
+        self.lock().preprocessing().size()
     }
 
     /// SHA-256 of the model file in hexadecimal, or `pixels`.
@@ -219,19 +197,13 @@ impl PyFeatureExtractor {
     }
 }
 
-fn scaling(given: Scaling) -> Result<Normalization> {
-    match given {
-        Scaling::Preset(name) => name.parse(),
-        Scaling::MeanStd(mean, std) => Ok(Normalization::MeanStd { mean, std }),
-    }
-}
-
 /// The file that a name or URI stands for: `sparkcider.models` finds, checks and caches it.
 fn resolved(py: Python<'_>, model: PathBuf) -> PyResult<PathBuf> {
-    if model.as_os_str() == PIXELS || model.is_file() {
+    if model.is_file() {
         return Ok(model);
     }
-    py.import("sparkcider.models")?.call_method1("resolve", (model.to_string_lossy(),))?.extract()
+    // as str, which keeps the slashes of a URI; bytes that are not UTF-8 become lone surrogates and come back as bytes
+    py.import("sparkcider.models")?.call_method1("resolve", (model.as_os_str(),))?.extract()
 }
 
 /// The folder beside the compiled module that holds the wheel's ONNX Runtime.

@@ -9,6 +9,7 @@ mod error;
 mod extractor;
 mod models;
 mod moments;
+mod options;
 mod pca;
 mod randomized;
 mod samples;

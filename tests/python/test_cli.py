@@ -62,8 +62,8 @@ def test_nothing_said_means_the_libraries_defaults():
 def test_options_have_the_names_of_the_library():
     words = (
         "--input-size 192x256 --resize-mode center_crop --crop-ratio 0.9 --filter box --layout NHWC --color-order BGR "
-        "--normalization 0.5,0.4,0.3/0.2,0.2,0.1 --pooling max --layer top --intra-threads 2 --no-exif "
-        "--max-pixels 1000 --background 255,0,7"
+        "--normalization 0.5,0.4,0.3/0.2,0.2,0.1 --pooling max --layer top --layer-layout NHWC --intra-threads 2 "
+        "--no-exif --max-pixels 1000 --background 255,0,7"
     )
     assert parsed(*words.split()).options == {
         "input_size": (192, 256),
@@ -75,6 +75,7 @@ def test_options_have_the_names_of_the_library():
         "color_order": "BGR",
         "pooling": "max",
         "layer": "top",
+        "layer_layout": "NHWC",
         "intra_threads": 2,
         "apply_exif": False,
         "max_pixels": 1000,

@@ -136,7 +136,6 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
     ("model", "options", "error", "message"),
     [
         ("missing.onnx", {}, FileNotFoundError, "model file not found: missing.onnx"),
-        ("pixels", {"input_size": -1}, ValueError, "input_size must be at least 1 x 1 pixels, got (-1, -1)"),
         (
             "pixels",
             {"filter": "cubic"},
@@ -160,8 +159,15 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             ValueError,
             "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'",
         ),
-        (TINY, {"intra_threads": 0}, ValueError, "intra_threads must be at least 1, got 0"),
-        (str(DATA / "make_models.py"), {}, sparkcider.ModelError, "ONNX Runtime cannot load it as ONNX"),
+        ("pixels", {"layer": "top"}, ValueError, "layer must be left out, as pixels has no layers, got top"),
+        (
+            TINY,
+            {"pooling": "max"},
+            ValueError,
+            f"pooling must be left out, as output 'features' of {TINY} is a vector per image, got max",
+        ),
+        (TINY, {"layout": "NHWC"}, ValueError, f"layout must be NCHW, as {TINY} takes (N, 3, 16, 16), got NHWC"),
+        (str(DATA / "make_models.py"), {}, sparkcider.ModelError, "make_models.py: cannot read ONNX graph: "),
         (
             str(DATA / "text_input.onnx"),
             {},

@@ -116,16 +116,17 @@ def test_pixels_has_nothing_to_show() -> None:
 
 def test_layers_are_the_vectors_and_maps_in_order() -> None:
     assert models.layers(TINY) == [
-        ("map", "Conv", (4, 4, 4)),
-        ("pooled", "GlobalAveragePool", (4, 1, 1)),
-        ("features", "Flatten", (4,)),
+        ("map", "Conv", (4, 4, 4), "NCHW"),
+        ("pooled", "GlobalAveragePool", (4, 1, 1), "NCHW"),
+        ("features", "Flatten", (4,), None),
     ]
-    assert [layer.name for layer in models.layers(DATA / "tiny_nhwc.onnx")] == ["image", "map", "map_nhwc"]
-    assert models.layers(DATA / "fixed_batch.onnx")[-1] == ("features", "Flatten", (4,))
+    found = [(layer.name, layer.layout) for layer in models.layers(DATA / "tiny_nhwc.onnx")]
+    assert found == [("image", "NCHW"), ("map", "NCHW"), ("map_nhwc", "NHWC")]
+    assert models.layers(DATA / "fixed_batch.onnx")[-1] == ("features", "Flatten", (4,), None)
 
 
 def test_each_layer_can_be_taken() -> None:
-    for name, _, shape in models.layers(TINY):
+    for name, _, shape, _ in models.layers(TINY):
         extractor = FeatureExtractor(TINY, layer=name, pooling="flatten")
         width = 1
         for axis in shape:
@@ -136,12 +137,12 @@ def test_each_layer_can_be_taken() -> None:
 def test_layers_of_a_network_of_any_size_need_one() -> None:
     with pytest.raises(ValueError, match=r"^input_size must be given as .*takes images of any size$"):
         models.layers(DATA / "any_size.onnx")
-    assert models.layers(DATA / "any_size.onnx", input_size=32)[0] == ("map", "Conv", (4, 8, 8))
-    assert models.layers(DATA / "any_size.onnx", input_size=(16, 32))[0] == ("map", "Conv", (4, 4, 8))
+    assert models.layers(DATA / "any_size.onnx", input_size=32)[0].shape == (4, 8, 8)
+    assert models.layers(DATA / "any_size.onnx", input_size=(16, 32))[0].shape == (4, 4, 8)
 
 
 def test_layers_of_a_real_classifier(test_data: Path) -> None:
-    found = {name: shape for name, _, shape in models.layers(test_data / "models" / "mobilenetv2_imagenet.onnx")}
+    found = {name: shape for name, _, shape, _ in models.layers(test_data / "models" / "mobilenetv2_imagenet.onnx")}
     assert (1280,) in found.values()
     assert len(found) > 100
 

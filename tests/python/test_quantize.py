@@ -146,8 +146,12 @@ def test_options_become_metadata(network: Path, images: Path, tmp_path: Path) ->
     onnx.save(model, foreign)
     with pytest.raises(ValueError, match=r"^normalization must be"):
         quantize(foreign, str(images), tmp_path / "int8.onnx")
-    quantize(foreign, str(images), tmp_path / "int8.onnx", n=16, normalization="tf")
-    assert models.show(tmp_path / "int8.onnx").metadata["normalization"] == "tf"
+    options = {"normalization": "tf", "resize_mode": "center_crop", "crop_ratio": 0.9, "pooling": "max"}
+    quantize(foreign, str(images), tmp_path / "int8.onnx", n=16, layer="r2", input_size=SIDE, **options)
+    metadata = models.show(tmp_path / "int8.onnx").metadata
+    given = {**options, "crop_ratio": "0.9", "output_name": "r2", "input_size": f"{SIDE}x{SIDE}"}
+    assert {key: metadata.get(key) for key in given} == given
+    assert FeatureExtractor(tmp_path / "int8.onnx").embedding_dim == 8
 
 
 def test_too_few_images_are_refused(network: Path, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::ResizeMode;
-use crate::{Error, Result};
+use super::{ResizeMode, Target};
 
 /// An image scaled to `scaled`, of which `window` is laid at `offset` into the output. All (height, width).
 #[derive(Debug, PartialEq, Eq)]
@@ -14,25 +13,26 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// The placement of an image of `input` in `output`, both (height, width) and not 0.
-    pub(super) fn new(mode: ResizeMode, input: [u64; 2], output: [u64; 2]) -> Result<Self> {
+    /// The placement of an image of `input`, (height, width) and not 0.
+    pub(super) fn new(target: &Target, input: [u64; 2]) -> Self {
+        let output = target.sides();
         let whole = |scaled: [u64; 2]| [0..scaled[0], 0..scaled[1]];
-        Ok(match mode {
+        match target.mode() {
             ResizeMode::Squash => Self { scaled: output, window: whole(output), offset: [0, 0] },
-            ResizeMode::Letterbox { .. } => {
+            ResizeMode::Letterbox => {
                 let scaled = contain(input, output);
                 let offset = [0, 1].map(|axis| middle(output[axis], scaled[axis]));
                 Self { scaled, window: whole(scaled), offset }
             }
-            ResizeMode::CenterCrop { crop_ratio } => {
-                let scaled = cover(input, output, crop_ratio)?;
+            ResizeMode::CenterCrop => {
+                let scaled = cover(input, output, target.crop_ratio());
                 let window = [0, 1].map(|axis| {
                     let start = middle(scaled[axis], output[axis]);
                     start..start + output[axis]
                 });
                 Self { scaled, window, offset: [0, 0] }
             }
-        })
+        }
     }
 }
 
@@ -59,18 +59,79 @@ fn contain([height, width]: [u64; 2], [out_height, out_width]: [u64; 2]) -> [u64
 
 /// The smallest size of the input's ratio that covers output / `crop_ratio`: torchvision's `Resize` of the short side,
 /// which cuts the long one down to a whole number.
-fn cover([height, width]: [u64; 2], output: [u64; 2], crop_ratio: f32) -> Result<[u64; 2]> {
-    if !(crop_ratio > 0.0 && crop_ratio <= 1.0) {
-        return Err(Error::Option {
-            name: "crop_ratio",
-            expected: "over 0 and at most 1".to_owned(),
-            found: crop_ratio.to_string(),
-        });
-    }
+fn cover([height, width]: [u64; 2], output: [u64; 2], crop_ratio: f32) -> [u64; 2] {
     let [box_height, box_width] = output.map(|side| (side as f64 / f64::from(crop_ratio)).round_ties_even() as u64);
-    Ok(if width * box_height >= height * box_width {
+    if width * box_height >= height * box_width {
         [box_height, box_height * width / height]
     } else {
         [box_width * height / width, box_width]
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::image::resize::{Filter, MAX_SIDE, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeOptions};
+
+    /// Sides from 1 to `limit`, small ones as often as large ones.
+    fn sides(limit: u32) -> impl Strategy<Value = [u64; 2]> {
+        let side = || prop_oneof![1..=u64::from(limit), 1..=64_u64, Just(1), Just(u64::from(limit))];
+        [side(), side()]
+    }
+
+    fn options() -> impl Strategy<Value = ResizeOptions> {
+        let modes = [ResizeMode::Squash, ResizeMode::CenterCrop, ResizeMode::Letterbox];
+        let ratio = prop_oneof![MIN_CROP_RATIO..=1.0_f32, Just(MIN_CROP_RATIO), Just(1.0)];
+        (sides(MAX_TARGET_SIDE), prop::sample::select(modes.to_vec()), ratio).prop_map(
+            |([height, width], mode, crop_ratio)| {
+                let size = ResizeOptions::new(height as u32, width as u32);
+                ResizeOptions { mode, crop_ratio, filter: Filter::Nearest, ..size }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn windows_lie_in_the_scaled_image_and_offsets_on_the_canvas(input in sides(MAX_SIDE), options in options()) {
+            let target = options.check().unwrap();
+            let output = target.sides();
+            let Placement { scaled, window, offset } = Placement::new(&target, input);
+            for axis in [0, 1] {
+                prop_assert!(scaled[axis] >= 1);
+                prop_assert!(window[axis].start < window[axis].end && window[axis].end <= scaled[axis]);
+                let length = window[axis].end - window[axis].start;
+                prop_assert!(offset[axis] + length <= output[axis]);
+                // only a letterbox leaves a rest to fill
+                prop_assert!(length == output[axis] || options.mode == ResizeMode::Letterbox);
+            }
+        }
+
+        #[test]
+        fn the_ratio_is_kept_but_for_rounding(input in sides(MAX_SIDE), options in options()) {
+            let target = options.check().unwrap();
+            let Placement { scaled, .. } = Placement::new(&target, input);
+            // one side is exact, the other at most one pixel off: cut down, rounded, or 1 in place of 0
+            let off = |axis: usize| {
+                let exact = scaled[1 - axis] as f64 * input[axis] as f64 / input[1 - axis] as f64;
+                (scaled[axis] as f64 - exact).abs()
+            };
+            prop_assert!(options.mode == ResizeMode::Squash || off(0).min(off(1)) <= 1.0);
+        }
+
+        #[test]
+        fn a_centre_lies_in_the_middle(input in sides(MAX_SIDE), options in options()) {
+            let target = options.check().unwrap();
+            let Placement { scaled, window, offset } = Placement::new(&target, input);
+            for axis in [0, 1] {
+                let left = offset[axis] + window[axis].start;
+                let right = target.sides()[axis] - offset[axis] + scaled[axis] - window[axis].end;
+                let right = right - (window[axis].end - window[axis].start);
+                prop_assert!(left.abs_diff(right) <= 1);
+            }
+        }
+    }
 }

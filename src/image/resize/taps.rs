@@ -7,6 +7,9 @@ use super::Filter;
 /// Bits behind the point of a weight: 32 less 8 for a level and 2 for sums outside 0..=255 (Pillow's `PRECISION_BITS`).
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 
+/// Output positions that are added up under [`Filter::Nearest`]: some 20 ms of additions.
+const MAX_ADDED: u64 = 1 << 24;
+
 /// One axis of a resize: `input` pixels scaled to `scaled`, of which `window` is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
@@ -28,12 +31,15 @@ impl Axis {
 
     /// The input position of each wanted output position under [`Filter::Nearest`].
     ///
-    /// Pillow adds the step up in f64 instead of multiplying; the sum decides ties, so it is done alike.
+    /// Pillow adds the step up in f64 instead of multiplying; the sum decides ties, so it is done alike. Where the window
+    /// begins so far out that Pillow could not hold the scaled image, its start is a product: a strip scaled up to
+    /// 2^36 pixels would be added up for minutes.
     pub(super) fn nearest(&self) -> Vec<usize> {
         let step = self.scale();
-        let mut at = step * 0.5;
+        let first = if self.window.start > MAX_ADDED { self.window.start } else { 0 };
+        let mut at = step * (first as f64 + 0.5);
         let mut positions = Vec::with_capacity((self.window.end - self.window.start) as usize);
-        for output in 0..self.window.end {
+        for output in first..self.window.end {
             if output >= self.window.start {
                 positions.push((at as usize).min(self.input - 1));
             }
