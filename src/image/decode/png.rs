@@ -36,12 +36,21 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     Ok((RgbImage::new(height, width, pixels)?, orientation(reader.info())))
 }
 
+/// Bytes that compressed text may unfold to: EXIF of 64 kB in hexadecimal, and more XMP than editors write.
+const TEXT_LIMIT: usize = 1 << 20;
+
 /// From eXIf, from the hexadecimal text that ImageMagick writes, or from XMP, as Pillow looks for it.
 fn orientation(info: &Info) -> Orientation {
-    let raw = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == "Raw profile type exif");
-    let raw = raw.and_then(|chunk| chunk.get_text().ok()).and_then(|text| raw_profile(&text));
-    let xmp = info.utf8_text.iter().find(|chunk| chunk.keyword == "XML:com.adobe.xmp");
-    let xmp = xmp.and_then(|chunk| chunk.get_text().ok());
+    let raw = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == "Raw profile type exif").cloned();
+    let raw = raw.and_then(|mut chunk| {
+        chunk.decompress_text_with_limit(TEXT_LIMIT).ok()?;
+        raw_profile(&chunk.get_text().ok()?)
+    });
+    let xmp = info.utf8_text.iter().find(|chunk| chunk.keyword == "XML:com.adobe.xmp").cloned();
+    let xmp = xmp.and_then(|mut chunk| {
+        chunk.decompress_text_with_limit(TEXT_LIMIT).ok()?;
+        chunk.get_text().ok()
+    });
     Orientation::of(info.exif_metadata.as_deref().or(raw.as_deref()), xmp.as_deref().map(str::as_bytes))
 }
 
