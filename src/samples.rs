@@ -3,28 +3,28 @@
 use crate::image::libjpeg;
 use crate::{Error, Result};
 
+/// `JPEG_MAX_DIMENSION` of libjpeg.
+const MAX_JPEG_SIDE: usize = 65_500;
+
 /// Encodes RGB pixels as a baseline JPEG with 4:2:0 chroma, as cameras and Pillow write it.
 ///
 /// # Shapes
 /// `pixels`: (height, width, 3) u8, row by row.
 ///
 /// # Errors
-/// [`Error::Shape`] if `pixels` is not height x width x 3 long; [`Error::Option`] if a side is not in 1..=65,535
-/// (the format's limit) or `quality` not in 1..=100.
+/// [`Error::Option`] if a side is not in 1..=65,500 (libjpeg's limit), `pixels` is not height x width x 3 long or
+/// `quality` not in 1..=100.
 pub fn encode_jpeg(pixels: &[u8], height: usize, width: usize, quality: u8) -> Result<Vec<u8>> {
     let option = |name, expected: &str, found: String| Error::Option { name, expected: expected.into(), found };
-    let limit = usize::from(u16::MAX);
-    if !(1..=limit).contains(&height) || !(1..=limit).contains(&width) {
-        return Err(option("size", "two sides from 1 to 65,535", format!("{height} x {width}")));
+    if !(1..=MAX_JPEG_SIDE).contains(&height) || !(1..=MAX_JPEG_SIDE).contains(&width) {
+        return Err(option("size", "two sides from 1 to 65,500", format!("{height} x {width}")));
     }
     if !(1..=100).contains(&quality) {
         return Err(option("quality", "from 1 to 100", quality.to_string()));
     }
     if pixels.len() != height * width * 3 {
-        return Err(Error::Shape {
-            expected: format!("{} bytes for {height} x {width} RGB pixels", height * width * 3),
-            found: format!("{} bytes", pixels.len()),
-        });
+        let expected = format!("{} bytes for {height} x {width} RGB pixels", height * width * 3);
+        return Err(option("pixels", &expected, format!("{} bytes", pixels.len())));
     }
     let (height, width) = (height as u32, width as u32);
     libjpeg::encode(pixels, height, width, quality.into())
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn wrong_lengths_and_qualities_are_errors() {
-        assert!(matches!(encode_jpeg(&[0; 11], 2, 2, 90), Err(Error::Shape { .. })));
+        assert!(matches!(encode_jpeg(&[0; 11], 2, 2, 90), Err(Error::Option { name: "pixels", .. })));
         assert!(matches!(encode_jpeg(&[], 0, 2, 90), Err(Error::Option { name: "size", .. })));
         assert!(matches!(encode_jpeg(&[0; 12], 2, 2, 0), Err(Error::Option { name: "quality", .. })));
     }

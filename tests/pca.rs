@@ -219,7 +219,8 @@ fn whitened_coordinates_have_unit_variance_and_come_back() {
         let projected = projection.project(&rows(&values, 6), false).unwrap();
         let scatter = moments(&projected.values, 6).scatter().unwrap() / 399.0;
         assert!((scatter - ndarray::Array2::<f64>::eye(6)).iter().all(|x| x.abs() < 1e-10));
-        assert!(projected.reconstruction_error.iter().all(|&error| error < 1e-6));
+        let errors = projection.reconstruction_error(&rows(&values, 6), false).unwrap();
+        assert!(errors.iter().flatten().all(|&error| error < 1e-12));
         let (back, _) = projection.invert(&rows(&projected.values, 6), false).unwrap();
         assert_close("back", &back, &values, 1e-10);
     }
@@ -232,9 +233,25 @@ fn reconstruction_error_is_the_distance_to_what_comes_back() {
     let projection = Projection::new(&pca, true, false);
     let projected = projection.project(&rows(&values, 6), false).unwrap();
     let (back, _) = projection.invert(&rows(&projected.values, 2), false).unwrap();
-    for ((row, back), error) in values.chunks(6).zip(back.chunks(6)).zip(projected.reconstruction_error) {
+    let errors = projection.reconstruction_error(&rows(&values, 6), false).unwrap();
+    for ((row, back), error) in values.chunks(6).zip(back.chunks(6)).zip(errors) {
         let distance = row.iter().zip(back).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-        assert!((distance - error).abs() < 1e-9);
+        assert!((distance - error.unwrap()).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn what_all_components_hold_is_no_error_even_of_a_long_row() {
+    let values = sample(60, 6);
+    let long: Vec<f64> = values[..6].iter().map(|value| value * 1e6).collect();
+    for standardize in [false, true] {
+        let pca = Pca::fit(&moments(&values, 6), Keep::Components(6), standardize, None).unwrap();
+        let projection = Projection::new(&pca, true, false);
+        let error = projection.reconstruction_error(&[Some(&long[..]), None], false).unwrap();
+        let norm = long.iter().map(|value| value * value).sum::<f64>().sqrt();
+        // rounding of two products in f64: a difference of squares would leave about 1e-8 of the norm
+        assert!(error[0].unwrap() < norm * 1e-13, "{} of {norm}", error[0].unwrap());
+        assert_eq!(error[1], None);
     }
 }
 

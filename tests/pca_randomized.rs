@@ -156,7 +156,8 @@ fn sketches_of_another_pass_or_of_other_rows_are_refused() {
     assert!(matches!(krylov.step(&Sketch::new(&first)), Err(Error::NotEnoughSamples { needed: 1, found: 0 })));
     krylov.step(&pass(&first, &values, 1)).unwrap();
     let error = krylov.step(&pass(&first, &values, 1)).unwrap_err().to_string();
-    assert_eq!(error, "expected a sketch of 300 rows in pass 1, got one of 300 rows in pass 0");
+    let sketch = |pass| format!("of 300 rows of 700 features in 4 directions of pass {pass}");
+    assert_eq!(error, format!("expected a sketch {}, got one {}", sketch(1), sketch(0)));
     let mut sketch = Sketch::new(&krylov.basis());
     let error = sketch.merge(&Sketch::new(&first)).unwrap_err().to_string();
     assert_eq!(error, "expected the basis of pass 1, got one of pass 0");

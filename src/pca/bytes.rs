@@ -1,6 +1,10 @@
 //! Saved state: a magic word, a version, then little-endian numbers.
 
+use super::MAX_FEATURES;
 use crate::{Error, Result};
+
+/// Rows that a count may state: up to here it is exact as a divisor in f64.
+const MAX_COUNT: u64 = 1 << 53;
 
 /// Starts saved state.
 pub(crate) fn header(magic: [u8; 4], version: u32) -> Vec<u8> {
@@ -61,15 +65,28 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    /// One count.
+    /// One count, of rows or passes.
     pub(crate) fn count(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array()?))
+        let count = u64::from_le_bytes(self.array()?);
+        if count > MAX_COUNT {
+            return Err(self.corrupt(format!("{count} is over the limit of {MAX_COUNT} rows")));
+        }
+        Ok(count)
     }
 
     /// One count that is a size in memory.
     pub(crate) fn size(&mut self) -> Result<usize> {
         let count = self.count()?;
         usize::try_from(count).map_err(|_| self.corrupt(format!("{count} is no size")))
+    }
+
+    /// D: the number of features.
+    pub(crate) fn n_features(&mut self) -> Result<usize> {
+        let n_features = self.size()?;
+        if (1..=MAX_FEATURES).contains(&n_features) {
+            return Ok(n_features);
+        }
+        Err(self.corrupt(format!("it has {n_features} features, expected 1 to {MAX_FEATURES}")))
     }
 
     /// `n` finite numbers of 8 bytes.
@@ -88,6 +105,15 @@ impl<'a> Reader<'a> {
 
     fn bytes_of(&self, n: usize, width: usize) -> Result<usize> {
         n.checked_mul(width).ok_or_else(|| self.corrupt(format!("{n} is no size")))
+    }
+
+    /// `n` finite numbers of 8 bytes, none below 0: variances, deviations.
+    pub(crate) fn positive_numbers(&mut self, n: usize) -> Result<Vec<f64>> {
+        let numbers = self.numbers(n)?;
+        match numbers.iter().position(|&number| number < 0.0) {
+            None => Ok(numbers),
+            Some(_) => Err(self.corrupt("it holds a negative variance or deviation")),
+        }
     }
 
     fn finite<T: Copy>(&self, numbers: Vec<T>, is_finite: impl Fn(T) -> bool) -> Result<Vec<T>> {

@@ -35,6 +35,9 @@ use solver::{Solution, covariance, gram, on_all_cores};
 
 use crate::{Error, Result};
 
+/// Most features of a row: 2 GiB for each vector of D numbers in f64.
+pub const MAX_FEATURES: usize = 1 << 28;
+
 /// "Sparkcider PCA": the start of a saved model.
 const MAGIC: [u8; 4] = *b"SCPC";
 const VERSION: u32 = 1;
@@ -278,15 +281,19 @@ impl Pca {
     /// [`Error::Corrupt`] if the bytes are something else, cut off or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open("PCA", MAGIC, VERSION, bytes)?;
-        let (n_features, k, n_samples, rank) = (reader.size()?, reader.size()?, reader.count()?, reader.size()?);
+        let (n_features, k, n_samples, rank) = (reader.n_features()?, reader.size()?, reader.count()?, reader.size()?);
         let (standardized, solver) = (reader.count()?, reader.size()?);
+        if !(1..=n_features).contains(&k) || rank > n_features || n_samples == 0 || standardized > 1 {
+            let found = format!("{k} components of rank {rank} of {n_samples} rows of {n_features} features");
+            return Err(reader.corrupt(format!("it cannot have {found}")));
+        }
         let Some(&solver) = Solver::ALL.get(solver) else {
             return Err(reader.corrupt(format!("solver {solver} is not known")));
         };
-        let totals = reader.numbers(2)?;
+        let totals = reader.positive_numbers(2)?;
         let mean = reader.numbers(n_features)?;
-        let scale = if standardized == 1 { Some(reader.numbers(n_features)?) } else { None };
-        let explained_variance = reader.numbers(k)?;
+        let scale = if standardized == 1 { Some(reader.positive_numbers(n_features)?) } else { None };
+        let explained_variance = reader.positive_numbers(k)?;
         let n_values = k.checked_mul(n_features).ok_or_else(|| reader.corrupt("its sizes overflow"))?;
         let values = reader.numbers(n_values)?;
         reader.end()?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
+use super::MAX_FEATURES;
 use super::block::{Real, Rows, Skip, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
 use super::scatter::Scatter;
@@ -220,6 +221,10 @@ impl Moments {
         let count = reader.count()?;
         let n_invalid = reader.count()?;
         let mut moments = Self { n_features, n_invalid, ..Self::default() };
+        if n_features > MAX_FEATURES || (n_features == 0 && count > 0) {
+            return Err(reader.corrupt(format!("it cannot have {count} rows of {n_features} features")));
+        }
+        check_size(count, n_features).map_err(|error| reader.corrupt(error.to_string()))?;
         let n_values = usize::try_from(count).ok().and_then(|n| n.checked_mul(n_features));
         match (kind, n_values) {
             (KIND_ROWS_F32, Some(n)) => moments.pending = Rows::F32(reader.short_numbers(n)?),

@@ -32,8 +32,6 @@ pub struct Projection {
 pub struct Projected<T> {
     /// (N, k) row by row; zeros where the row is not valid.
     pub values: Vec<T>,
-    /// Per row (N): the distance between the centred (standardised) row and its part in the components.
-    pub reconstruction_error: Vec<T>,
     /// Per row (N): whether it could be projected.
     pub valid: Vec<bool>,
 }
@@ -75,18 +73,12 @@ impl Projection {
     pub fn project<T: Real>(&self, rows: &[Option<&[T]>], skip_invalid: bool) -> Result<Projected<T>> {
         let k = self.n_components();
         let rows = valid_rows(rows, self.n_features(), Skip::invalid(skip_invalid, Skip::Nulls))?;
-        let mut projected = Projected {
-            values: Vec::with_capacity(rows.len() * k),
-            reconstruction_error: Vec::with_capacity(rows.len()),
-            valid: rows.iter().map(Option::is_some).collect(),
-        };
+        let mut projected =
+            Projected { values: Vec::with_capacity(rows.len() * k), valid: rows.iter().map(Option::is_some).collect() };
         for rows in rows.chunks(block_rows(self.n_features())) {
             let block = self.centred(rows);
             let coordinates = product(&block, rows.len(), self.weights.as_ref());
-            let parts = block.chunks_exact(self.n_features()).zip(coordinates.chunks_exact(k));
-            for ((features, coordinates), row) in parts.zip(rows) {
-                let lost = self.square(features) - coordinates.iter().map(|c| c * c).sum::<f64>();
-                projected.reconstruction_error.push(T::narrow(lost.max(0.0).sqrt()));
+            for (coordinates, row) in coordinates.chunks_exact(k).zip(rows) {
                 let outputs = coordinates.iter().zip(&self.offset).zip(&self.spread);
                 projected.values.extend(outputs.map(|((coordinate, offset), &spread)| {
                     T::narrow(if row.is_some() { (coordinate + offset) * reciprocal(spread) } else { 0.0 })
@@ -94,6 +86,31 @@ impl Projection {
             }
         }
         Ok(projected)
+    }
+
+    /// Per row (N) the distance between the centred (standardised) row and its part in the components: the length of what
+    /// is left when that part is taken off. `None` for a null row; rows that cannot be used are as in
+    /// [`Projection::project`].
+    ///
+    /// # Errors
+    /// As [`Projection::project`].
+    pub fn reconstruction_error<T: Real>(&self, rows: &[Option<&[T]>], skip_invalid: bool) -> Result<Vec<Option<T>>> {
+        let rows = valid_rows(rows, self.n_features(), Skip::invalid(skip_invalid, Skip::Nulls))?;
+        let mut errors = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(block_rows(self.n_features())) {
+            let block = self.centred(rows);
+            let coordinates = product(&block, rows.len(), self.weights.as_ref());
+            let parts = product(&coordinates, rows.len(), self.weights.transpose());
+            let pairs = block.chunks_exact(self.n_features()).zip(parts.chunks_exact(self.n_features()));
+            errors.extend(pairs.zip(rows).map(|((features, part), row)| {
+                let left = features.iter().zip(part).enumerate().map(|(j, (value, part))| {
+                    let (factor, scale) = self.factors.as_ref().map_or((1.0, 1.0), |f| (f[j], reciprocal(f[j])));
+                    value * factor - part * scale // weights are components over scale
+                });
+                row.map(|_| T::narrow(left.map(|value| value * value).sum::<f64>().sqrt()))
+            }));
+        }
+        Ok(errors)
     }
 
     /// Takes projected rows (k each) back to features (N, D); what the components do not span is lost. Null rows and
@@ -137,14 +154,6 @@ impl Projection {
     /// Weights are components over scale: times scale^2 they are components times scale.
     fn square_scale(&self, feature: usize) -> f64 {
         self.factors.as_ref().map_or(1.0, |factors| reciprocal(factors[feature]).powi(2))
-    }
-
-    /// Squared length of a centred row, standardised if the model is.
-    fn square(&self, row: &[f64]) -> f64 {
-        match &self.factors {
-            None => row.iter().map(|value| value * value).sum(),
-            Some(factors) => row.iter().zip(factors).map(|(value, factor)| (value * factor).powi(2)).sum(),
-        }
     }
 }
 

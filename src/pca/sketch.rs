@@ -3,6 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
+use super::MAX_FEATURES;
 use super::block::{Block, Real, Rows, Skip, divisor, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
 use crate::{Error, Result};
@@ -28,9 +29,12 @@ pub struct Basis {
 
 impl Basis {
     /// No directions: a sketch for it sums count, mean and variances only.
-    #[must_use]
-    pub fn empty(n_features: usize) -> Self {
-        Self { pass: 0, columns: Mat::zeros(n_features, 0) }
+    ///
+    /// # Errors
+    /// [`Error::Option`] if D is 0 or over [`MAX_FEATURES`].
+    pub fn empty(n_features: usize) -> Result<Self> {
+        check_features(n_features)?;
+        Ok(Self { pass: 0, columns: Mat::zeros(n_features, 0) })
     }
 
     /// D.
@@ -54,7 +58,7 @@ impl Basis {
     /// [`Error::Corrupt`] if the bytes are something else, cut off or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open("basis", BASIS_MAGIC, VERSION, bytes)?;
-        let (pass, n_features, width) = (reader.count()?, reader.size()?, reader.size()?);
+        let (pass, n_features, width) = (reader.count()?, reader.n_features()?, reader.size()?);
         let columns = read_columns(&mut reader, n_features, width)?;
         reader.end()?;
         Ok(Self { pass, columns })
@@ -214,13 +218,26 @@ impl Sketch {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open("sketch", MAGIC, VERSION, bytes)?;
         let (pass, count, n_invalid) = (reader.count()?, reader.count()?, reader.count()?);
-        let (n_features, width) = (reader.size()?, reader.size()?);
-        let (mean, squares) = (reader.numbers(n_features)?, reader.numbers(n_features)?);
+        let (n_features, width) = (reader.n_features()?, reader.size()?);
+        let (mean, squares) = (reader.numbers(n_features)?, reader.positive_numbers(n_features)?);
         let projected_mean = reader.numbers(width)?;
         let products = read_columns(&mut reader, n_features, width)?;
         reader.end()?;
         Ok(Self { pass, n_invalid, count, mean, squares, products, projected_mean })
     }
+}
+
+/// # Errors
+/// [`Error::Option`] if D is 0 or over [`MAX_FEATURES`].
+pub(crate) fn check_features(n_features: usize) -> Result<()> {
+    if (1..=MAX_FEATURES).contains(&n_features) {
+        return Ok(());
+    }
+    Err(Error::Option {
+        name: "n_features",
+        expected: format!("from 1 to {MAX_FEATURES}"),
+        found: n_features.to_string(),
+    })
 }
 
 fn add_squares(sums: &mut [f64], row: &[f64]) {

@@ -2,20 +2,17 @@
 
 use std::path::PathBuf;
 use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use arrow_array::{Array, ArrayRef, new_empty_array};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
-use pyo3_arrow::{PyArray, PyChunkedArray};
 
-use crate::Result;
 use crate::columns::{binary_rows, features_columns};
 use crate::extractor::FeatureExtractor;
 use crate::model::PIXELS;
 use crate::options::Options;
 use crate::python::error::detach;
+use crate::python::locked::{Locked, map};
 use crate::python::options::Numbers;
 use crate::tensor::Layout;
 
@@ -55,9 +52,18 @@ use crate::tensor::Layout;
 ///     (2, 2, 'null image')
 #[pyclass(frozen, name = "FeatureExtractor", module = "sparkcider")]
 pub struct PyFeatureExtractor {
-    extractor: Mutex<FeatureExtractor>,
+    extractor: Locked<FeatureExtractor>,
     /// An inherited session has lost its threads: a forked child must build its own.
     pid: u32,
+    /// D, the length of an embedding.
+    #[pyo3(get)]
+    embedding_dim: usize,
+    /// (height, width) in pixels of the model's input.
+    #[pyo3(get)]
+    input_size: (u32, u32),
+    /// SHA-256 of the model file in hexadecimal, or `pixels`.
+    #[pyo3(get)]
+    checksum: String,
 }
 
 #[pymethods]
@@ -112,7 +118,7 @@ impl PyFeatureExtractor {
             let (model, bundled) = (resolved(py, model)?, bundled_runtime(py)?);
             detach(py, || FeatureExtractor::new(&model, &bundled, &options))?
         };
-        Ok(Self { extractor: Mutex::new(extractor), pid: process::id() })
+        Ok(extractor.into())
     }
 
     /// Embeds a column of encoded images.
@@ -123,7 +129,7 @@ impl PyFeatureExtractor {
     ///
     /// Returns:
     ///     (features, errors): a fixed-size list of D float32, null for a bad image, and the reason as a string, null
-    ///     for a good one. pyarrow Arrays for an array, ChunkedArrays for a stream.
+    ///     for a good one. pyarrow Arrays for an array; ChunkedArrays for a stream, which is read batch by batch.
     ///
     /// Raises:
     ///     TypeError: The column is not binary.
@@ -136,64 +142,31 @@ impl PyFeatureExtractor {
                 process::id()
             )));
         }
-        match images {
-            AnyArray::Array(array) => {
-                let (array, _) = array.into_inner();
-                let (features, errors) = detach(py, || self.columns(array.as_ref()))?;
-                let pyarrow = |array| PyResult::Ok(PyArray::from_array_ref(array).to_pyarrow(py)?.unbind());
-                Ok((pyarrow(features)?, pyarrow(errors)?))
-            }
-            AnyArray::Stream(stream) => {
-                let (mut chunks, field) = AnyArray::Stream(stream).into_chunked_array()?.into_inner();
-                if chunks.is_empty() {
-                    chunks.push(new_empty_array(field.data_type())); // so that the results have their types
-                }
-                let (features, errors): (Vec<_>, Vec<_>) =
-                    detach(py, || chunks.iter().map(|chunk| self.columns(chunk.as_ref())).collect::<Result<Vec<_>>>())?
-                        .into_iter()
-                        .unzip();
-                let pyarrow =
-                    |chunks| PyResult::Ok(PyChunkedArray::from_array_refs(chunks)?.into_pyarrow(py)?.unbind());
-                Ok((pyarrow(features)?, pyarrow(errors)?))
-            }
-        }
+        let [features, errors] = map(py, images, |batch| {
+            let rows = binary_rows(batch.as_ref())?;
+            let features = self.extractor.with(py, |extractor| extractor.extract(rows.into_iter()))?;
+            let (features, errors) = features_columns(features, self.embedding_dim)?;
+            Ok([features, errors])
+        })?;
+        Ok((features, errors))
     }
 
     /// An extractor that prepares images as this one does and gives the network's input instead of its output.
     #[pyo3(name = "_inputs")]
-    fn inputs(&self) -> Self {
-        Self { extractor: Mutex::new(self.lock().inputs()), pid: process::id() }
-    }
-
-    /// D, the length of an embedding.
-    #[getter]
-    fn embedding_dim(&self) -> usize {
-        self.lock().embedding_dim()
-    }
-
-    /// (height, width) in pixels of the model's input.
-    #[getter]
-    fn input_size(&self) -> (u32, u32) {
-        self.lock().preprocessing().size()
-    }
-
-    /// SHA-256 of the model file in hexadecimal, or `pixels`.
-    #[getter]
-    fn checksum(&self) -> String {
-        self.lock().checksum().to_owned()
+    fn inputs(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self::from(self.extractor.with(py, |extractor| Ok(extractor.inputs()))?))
     }
 }
 
-impl PyFeatureExtractor {
-    fn lock(&self) -> MutexGuard<'_, FeatureExtractor> {
-        self.extractor.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn columns(&self, array: &dyn Array) -> Result<(ArrayRef, ArrayRef)> {
-        let rows = binary_rows(array)?;
-        let mut extractor = self.lock();
-        let features = extractor.extract(rows.into_iter())?;
-        features_columns(features, extractor.embedding_dim())
+impl From<FeatureExtractor> for PyFeatureExtractor {
+    fn from(extractor: FeatureExtractor) -> Self {
+        Self {
+            embedding_dim: extractor.embedding_dim(),
+            input_size: extractor.preprocessing().size(),
+            checksum: extractor.checksum().to_owned(),
+            extractor: Locked::new(extractor),
+            pid: process::id(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod doctor;
 mod error;
 mod extractor;
+mod locked;
 mod models;
 mod moments;
 mod options;

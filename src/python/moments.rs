@@ -1,8 +1,5 @@
 //! `Moments`: count, mean and scatter of feature columns.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use arrow_array::ArrayRef;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -11,6 +8,7 @@ use pyo3_arrow::input::AnyArray;
 use crate::columns::{FloatRows, float_rows};
 use crate::pca::moments::Moments;
 use crate::python::error::detach;
+use crate::python::locked::{Locked, for_each};
 
 /// Count, mean and scatter of feature rows: all that an exact PCA needs, in one pass, in any order.
 ///
@@ -24,14 +22,14 @@ use crate::python::error::detach;
 ///     array([1., 2.])
 #[pyclass(frozen, name = "Moments", module = "sparkcider")]
 pub struct PyMoments {
-    moments: Mutex<Moments>,
+    pub(super) moments: Locked<Moments>,
 }
 
 #[pymethods]
 impl PyMoments {
     #[new]
     fn new() -> Self {
-        Self { moments: Mutex::default() }
+        Self { moments: Locked::new(Moments::new()) }
     }
 
     /// Adds the rows of a column of features.
@@ -40,7 +38,8 @@ impl PyMoments {
     ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row: anything with
     ///         `__arrow_c_array__` or `__arrow_c_stream__`.
     ///     skip_invalid: Leave out and count (`n_invalid`) rows that are null, of another length, or hold a null, a NaN
-    ///         or an infinity. Otherwise the first such row is an error, and nothing of its chunk is added.
+    ///         or an infinity. Otherwise the first such row is an error. Nothing of its array is added; of a stream, the
+    ///         batches before it are.
     ///
     /// Returns:
     ///     The number of rows added.
@@ -50,15 +49,15 @@ impl PyMoments {
     ///     PcaError: A row cannot be used, or over 4,096 rows have over 16,384 features.
     #[pyo3(signature = (features, *, skip_invalid=false))]
     fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
-        let (chunks, _) = features.into_chunked_array()?.into_inner();
-        detach(py, || {
-            let mut moments = self.lock();
-            let add = |chunk: &ArrayRef| match float_rows(chunk)? {
-                FloatRows::F32(rows) => moments.update(&rows, skip_invalid),
-                FloatRows::F64(rows) => moments.update(&rows, skip_invalid),
+        let mut added = 0;
+        for_each(py, features, |batch| {
+            added += match float_rows(batch)? {
+                FloatRows::F32(rows) => self.moments.with(py, |moments| moments.update(&rows, skip_invalid))?,
+                FloatRows::F64(rows) => self.moments.with(py, |moments| moments.update(&rows, skip_invalid))?,
             };
-            chunks.iter().map(add).sum()
-        })
+            Ok(())
+        })?;
+        Ok(added)
     }
 
     /// Adds all rows that `other` has seen.
@@ -66,15 +65,13 @@ impl PyMoments {
     /// Raises:
     ///     PcaError: The two have rows of different lengths.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        detach(py, || {
-            let theirs = other.lock().clone(); // never two locks at once
-            self.lock().merge(&theirs)
-        })
+        let theirs = other.moments.with(py, |moments| Ok(moments.clone()))?; // never two locks at once
+        self.moments.with(py, |moments| moments.merge(&theirs))
     }
 
     /// The moments as bytes, for `from_bytes`.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = detach(py, || Ok(self.lock().to_bytes()))?;
+        let bytes = self.moments.with(py, |moments| Ok(moments.to_bytes()))?;
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -85,7 +82,7 @@ impl PyMoments {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let moments = detach(py, || Moments::from_bytes(data))?;
-        Ok(Self { moments: Mutex::new(moments) })
+        Ok(Self { moments: Locked::new(moments) })
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
@@ -95,40 +92,34 @@ impl PyMoments {
 
     /// N, the rows added.
     #[getter]
-    fn n_samples(&self) -> u64 {
-        self.lock().n_samples()
+    fn n_samples(&self, py: Python<'_>) -> PyResult<u64> {
+        self.moments.with(py, |moments| Ok(moments.n_samples()))
     }
 
     /// D, or 0 before the first row.
     #[getter]
-    fn n_features(&self) -> usize {
-        self.lock().n_features()
+    fn n_features(&self, py: Python<'_>) -> PyResult<usize> {
+        self.moments.with(py, |moments| Ok(moments.n_features()))
     }
 
     /// Rows left out by `skip_invalid`.
     #[getter]
-    fn n_invalid(&self) -> u64 {
-        self.lock().n_invalid()
+    fn n_invalid(&self, py: Python<'_>) -> PyResult<u64> {
+        self.moments.with(py, |moments| Ok(moments.n_invalid()))
     }
 
     /// Mean of each feature, (D,) float64.
     #[getter]
     fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let mean = detach(py, || Ok(self.lock().mean()))?;
+        let mean = self.moments.with(py, |moments| Ok(moments.mean()))?;
         Ok(mean.into_pyarray(py))
     }
 
     /// Sum of (x - mean)(x - mean)^T over the rows, (D, D) float64: (N - 1) times the covariance.
     #[getter]
     fn scatter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let scatter = detach(py, || self.lock().scatter())?;
+        let scatter = self.moments.with(py, |moments| moments.scatter())?;
         Ok(scatter.into_pyarray(py))
-    }
-}
-
-impl PyMoments {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Moments> {
-        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

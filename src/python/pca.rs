@@ -3,17 +3,17 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, new_empty_array};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_arrow::input::AnyArray;
-use pyo3_arrow::{PyArray, PyChunkedArray};
 
 use crate::columns::{FloatRows, float_lists, float_rows};
 use crate::pca::projection::Projection;
 use crate::pca::{Keep, Pca, Real};
 use crate::python::error::detach;
+use crate::python::locked::map;
 use crate::python::moments::{PyMoments, restore};
 use crate::{Error, Result};
 
@@ -71,10 +71,7 @@ impl PyPca {
     ) -> PyResult<Self> {
         let keep = keep(k, variance)?;
         let solver = solver.map(str::parse).transpose()?;
-        let pca = detach(py, || {
-            let moments = moments.lock();
-            Pca::fit(&moments, keep, standardize, solver)
-        })?;
+        let pca = moments.moments.with(py, |moments| Pca::fit(moments, keep, standardize, solver))?;
         Ok(pca.into())
     }
 
@@ -104,9 +101,9 @@ impl PyPca {
         skip_invalid: bool,
     ) -> PyResult<Py<PyAny>> {
         let projection = self.projection(center, whiten);
-        map_chunks(py, features, |chunk| match float_rows(chunk)? {
-            FloatRows::F32(rows) => project::<Float32Type>(projection, chunk, &rows, skip_invalid),
-            FloatRows::F64(rows) => project::<Float64Type>(projection, chunk, &rows, skip_invalid),
+        map_column(py, features, |batch| match float_rows(batch)? {
+            FloatRows::F32(rows) => project::<Float32Type>(projection, batch, &rows, skip_invalid),
+            FloatRows::F64(rows) => project::<Float64Type>(projection, batch, &rows, skip_invalid),
         })
     }
 
@@ -134,9 +131,9 @@ impl PyPca {
         skip_invalid: bool,
     ) -> PyResult<Py<PyAny>> {
         let projection = self.projection(center, whiten);
-        map_chunks(py, projected, |chunk| match float_rows(chunk)? {
-            FloatRows::F32(rows) => invert::<Float32Type>(projection, chunk, &rows, skip_invalid),
-            FloatRows::F64(rows) => invert::<Float64Type>(projection, chunk, &rows, skip_invalid),
+        map_column(py, projected, |batch| match float_rows(batch)? {
+            FloatRows::F32(rows) => invert::<Float32Type>(projection, batch, &rows, skip_invalid),
+            FloatRows::F64(rows) => invert::<Float64Type>(projection, batch, &rows, skip_invalid),
         })
     }
 
@@ -155,7 +152,7 @@ impl PyPca {
     #[pyo3(signature = (features, *, skip_invalid=false))]
     fn reconstruction_error(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<Py<PyAny>> {
         let projection = self.projection(true, false);
-        map_chunks(py, features, |chunk| match float_rows(chunk)? {
+        map_column(py, features, |batch| match float_rows(batch)? {
             FloatRows::F32(rows) => errors::<Float32Type>(projection, &rows, skip_invalid),
             FloatRows::F64(rows) => errors::<Float64Type>(projection, &rows, skip_invalid),
         })
@@ -278,30 +275,19 @@ pub(super) fn keep(k: Option<i64>, variance: Option<f64>) -> Result<Keep> {
     }
 }
 
-/// Applies `map` to an array or to each chunk of a stream, and gives pyarrow's kind of the same.
-fn map_chunks(
+/// Applies `work` to an array, or to each batch of a stream, with the GIL released.
+fn map_column(
     py: Python<'_>,
     column: AnyArray,
-    map: impl Fn(&ArrayRef) -> Result<ArrayRef> + Sync,
+    work: impl Fn(&ArrayRef) -> Result<ArrayRef> + Sync,
 ) -> PyResult<Py<PyAny>> {
-    match column {
-        AnyArray::Array(array) => {
-            let (array, _) = array.into_inner();
-            let mapped = detach(py, || map(&array))?;
-            Ok(PyArray::from_array_ref(mapped).to_pyarrow(py)?.unbind())
-        }
-        AnyArray::Stream(stream) => {
-            let (chunks, field) = AnyArray::Stream(stream).into_chunked_array()?.into_inner();
-            let chunks = if chunks.is_empty() { vec![new_empty_array(field.data_type())] } else { chunks };
-            let mapped = detach(py, || chunks.iter().map(&map).collect::<Result<Vec<_>>>())?;
-            Ok(PyChunkedArray::from_array_refs(mapped)?.into_pyarrow(py)?.unbind())
-        }
-    }
+    let [mapped] = map(py, column, |batch| Ok([detach(py, || work(batch))?]))?;
+    Ok(mapped)
 }
 
 fn project<T>(
     projection: &Projection,
-    chunk: &ArrayRef,
+    batch: &ArrayRef,
     rows: &[Option<&[T::Native]>],
     skip_invalid: bool,
 ) -> Result<ArrayRef>
@@ -310,12 +296,12 @@ where
     PrimitiveArray<T>: From<Vec<T::Native>>,
 {
     let projected = projection.project(rows, skip_invalid)?;
-    float_lists::<T>(chunk.data_type(), projected.values, &projected.valid, projection.n_components())
+    float_lists::<T>(batch.data_type(), projected.values, &projected.valid, projection.n_components())
 }
 
 fn invert<T>(
     projection: &Projection,
-    chunk: &ArrayRef,
+    batch: &ArrayRef,
     rows: &[Option<&[T::Native]>],
     skip_invalid: bool,
 ) -> Result<ArrayRef>
@@ -324,7 +310,7 @@ where
     PrimitiveArray<T>: From<Vec<T::Native>>,
 {
     let (values, valid) = projection.invert(rows, skip_invalid)?;
-    float_lists::<T>(chunk.data_type(), values, &valid, projection.n_features())
+    float_lists::<T>(batch.data_type(), values, &valid, projection.n_features())
 }
 
 fn errors<T>(projection: &Projection, rows: &[Option<&[T::Native]>], skip_invalid: bool) -> Result<ArrayRef>
@@ -332,8 +318,6 @@ where
     T: ArrowPrimitiveType<Native: Real>,
     PrimitiveArray<T>: From<Vec<Option<T::Native>>>,
 {
-    let projected = projection.project(rows, skip_invalid)?;
-    let errors = projected.reconstruction_error.into_iter().zip(projected.valid);
-    let errors: Vec<_> = errors.map(|(error, valid)| valid.then_some(error)).collect();
+    let errors = projection.reconstruction_error(rows, skip_invalid)?;
     Ok(Arc::new(PrimitiveArray::<T>::from(errors)))
 }

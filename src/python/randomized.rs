@@ -1,8 +1,5 @@
 //! `RandomizedPca` on the driver and `Sketch` in the tasks: PCA of very wide rows over a few passes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use arrow_array::ArrayRef;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,6 +10,7 @@ use crate::columns::{FloatRows, float_rows};
 use crate::pca::Krylov;
 use crate::pca::sketch::{Basis, Sketch};
 use crate::python::error::detach;
+use crate::python::locked::{Locked, for_each};
 use crate::python::pca::{PyPca, keep};
 
 /// What one task sums in one pass: the scatter times the basis of the pass, without the scatter.
@@ -26,7 +24,7 @@ use crate::python::pca::{PyPca, keep};
 pub struct PySketch {
     /// None after `from_bytes`: a sketch that is only merged needs no basis.
     basis: Option<Basis>,
-    sketch: Mutex<Sketch>,
+    sketch: Locked<Sketch>,
 }
 
 #[pymethods]
@@ -34,17 +32,20 @@ impl PySketch {
     #[new]
     fn new(py: Python<'_>, basis: &[u8]) -> PyResult<Self> {
         let basis = detach(py, || Basis::from_bytes(basis))?;
-        Ok(Self { sketch: Mutex::new(Sketch::new(&basis)), basis: Some(basis) })
+        Ok(Self { sketch: Locked::new(Sketch::new(&basis)), basis: Some(basis) })
     }
 
     /// A sketch that sums count, mean and variances only: for rows of any width, with nothing larger than D.
     ///
     /// Args:
     ///     n_features: D.
+    ///
+    /// Raises:
+    ///     ValueError: D is 0 or over 2^28.
     #[staticmethod]
-    fn plain(n_features: usize) -> Self {
-        let basis = Basis::empty(n_features);
-        Self { sketch: Mutex::new(Sketch::new(&basis)), basis: Some(basis) }
+    fn plain(n_features: usize) -> PyResult<Self> {
+        let basis = Basis::empty(n_features)?;
+        Ok(Self { sketch: Locked::new(Sketch::new(&basis)), basis: Some(basis) })
     }
 
     /// Adds the rows of a column of features, as `Moments.update` does.
@@ -64,15 +65,15 @@ impl PySketch {
         let basis = self.basis.as_ref().ok_or_else(|| Error::Pca {
             reason: "a sketch from bytes has no basis: it can be merged, not updated".to_owned(),
         })?;
-        let (chunks, _) = features.into_chunked_array()?.into_inner();
-        detach(py, || {
-            let mut sketch = self.lock();
-            let add = |chunk: &ArrayRef| match float_rows(chunk)? {
-                FloatRows::F32(rows) => sketch.update(basis, &rows, skip_invalid),
-                FloatRows::F64(rows) => sketch.update(basis, &rows, skip_invalid),
+        let mut added = 0;
+        for_each(py, features, |batch| {
+            added += match float_rows(batch)? {
+                FloatRows::F32(rows) => self.sketch.with(py, |sketch| sketch.update(basis, &rows, skip_invalid))?,
+                FloatRows::F64(rows) => self.sketch.with(py, |sketch| sketch.update(basis, &rows, skip_invalid))?,
             };
-            chunks.iter().map(add).sum()
-        })
+            Ok(())
+        })?;
+        Ok(added)
     }
 
     /// Adds all rows that `other` has seen in the same pass.
@@ -80,15 +81,13 @@ impl PySketch {
     /// Raises:
     ///     PcaError: The other is of another pass.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        detach(py, || {
-            let theirs = other.lock().clone(); // never two locks at once
-            self.lock().merge(&theirs)
-        })
+        let theirs = other.sketch.with(py, |sketch| Ok(sketch.clone()))?; // never two locks at once
+        self.sketch.with(py, |sketch| sketch.merge(&theirs))
     }
 
     /// The sketch as bytes, for `from_bytes`.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = detach(py, || Ok(self.lock().to_bytes()))?;
+        let bytes = self.sketch.with(py, |sketch| Ok(sketch.to_bytes()))?;
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -99,37 +98,31 @@ impl PySketch {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let sketch = detach(py, || Sketch::from_bytes(data))?;
-        Ok(Self { basis: None, sketch: Mutex::new(sketch) })
+        Ok(Self { basis: None, sketch: Locked::new(sketch) })
     }
 
     /// N, the rows added.
     #[getter]
-    fn n_samples(&self) -> u64 {
-        self.lock().n_samples()
+    fn n_samples(&self, py: Python<'_>) -> PyResult<u64> {
+        self.sketch.with(py, |sketch| Ok(sketch.n_samples()))
     }
 
     /// Rows left out by `skip_invalid`.
     #[getter]
-    fn n_invalid(&self) -> u64 {
-        self.lock().n_invalid()
+    fn n_invalid(&self, py: Python<'_>) -> PyResult<u64> {
+        self.sketch.with(py, |sketch| Ok(sketch.n_invalid()))
     }
 
     /// Mean of each feature, (D,) float64.
     #[getter]
-    fn mean<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        self.lock().mean().to_vec().into_pyarray(py)
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        Ok(self.sketch.with(py, |sketch| Ok(sketch.mean().to_vec()))?.into_pyarray(py))
     }
 
     /// Sample variance of each feature, (D,) float64: N - 1 in the denominator, 0 for one row.
     #[getter]
-    fn variance<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        self.lock().variance().into_pyarray(py)
-    }
-}
-
-impl PySketch {
-    fn lock(&self) -> MutexGuard<'_, Sketch> {
-        self.sketch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn variance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        Ok(self.sketch.with(py, |sketch| Ok(sketch.variance()))?.into_pyarray(py))
     }
 }
 
@@ -143,7 +136,7 @@ impl PySketch {
 ///     seed: Of the first directions.
 ///
 /// Raises:
-///     ValueError: The width is not in 1..=D.
+///     ValueError: The width is not in 1..=D, or D or D x width is too large for memory (over 2^28, 2^30).
 ///
 /// Example:
 ///     >>> import pyarrow as pa
@@ -158,7 +151,7 @@ impl PySketch {
 ///     array([1.])
 #[pyclass(frozen, name = "RandomizedPca", module = "sparkcider._native")]
 pub struct PyRandomizedPca {
-    krylov: Mutex<Krylov>,
+    krylov: Locked<Krylov>,
 }
 
 #[pymethods]
@@ -167,12 +160,12 @@ impl PyRandomizedPca {
     #[pyo3(signature = (n_features, *, width, standardize=false, seed=0))]
     fn new(py: Python<'_>, n_features: usize, width: usize, standardize: bool, seed: u64) -> PyResult<Self> {
         let krylov = detach(py, || Krylov::new(n_features, width, standardize, seed))?;
-        Ok(Self { krylov: Mutex::new(krylov) })
+        Ok(Self { krylov: Locked::new(krylov) })
     }
 
     /// What the next pass multiplies with, as bytes for `Sketch`: 8 D width and a few.
     fn basis<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = detach(py, || Ok(self.lock().basis().to_bytes()))?;
+        let bytes = self.krylov.with(py, |krylov| Ok(krylov.basis().to_bytes()))?;
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -181,21 +174,19 @@ impl PyRandomizedPca {
     /// Raises:
     ///     PcaError: It is of another pass or of other rows, or has no rows, or products overflow.
     fn step(&self, py: Python<'_>, sketch: &PySketch) -> PyResult<()> {
-        detach(py, || {
-            let sketch = sketch.lock(); // always before the solver's
-            self.lock().step(&sketch)
-        })
+        let sketch = sketch.sketch.with(py, |sketch| Ok(sketch.clone()))?; // never two locks at once
+        self.krylov.with(py, |krylov| krylov.step(&sketch))
     }
 
     /// The largest |S u - λ u| / λ of the first k components; None before the second pass.
     fn residual(&self, py: Python<'_>, k: usize) -> PyResult<Option<f64>> {
-        detach(py, || self.lock().residual(k))
+        self.krylov.with(py, |krylov| krylov.residual(k))
     }
 
     /// Whether no further pass can add to the components: all directions that the rows have are known.
     #[getter]
-    fn exhausted(&self) -> bool {
-        self.lock().exhausted()
+    fn exhausted(&self, py: Python<'_>) -> PyResult<bool> {
+        self.krylov.with(py, |krylov| Ok(krylov.exhausted()))
     }
 
     /// The PCA of what was found, with either k or variance.
@@ -206,12 +197,6 @@ impl PyRandomizedPca {
     #[pyo3(signature = (*, k=None, variance=None))]
     fn finish(&self, py: Python<'_>, k: Option<i64>, variance: Option<f64>) -> PyResult<PyPca> {
         let keep = keep(k, variance)?;
-        Ok(detach(py, || self.lock().finish(keep))?.into())
-    }
-}
-
-impl PyRandomizedPca {
-    fn lock(&self) -> MutexGuard<'_, Krylov> {
-        self.krylov.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.krylov.with(py, |krylov| krylov.finish(keep))?.into())
     }
 }

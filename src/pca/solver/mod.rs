@@ -7,7 +7,7 @@ pub(crate) mod randomized;
 
 use faer::MatRef;
 use ndarray::Array2;
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
 use super::Keep;
 use crate::{Error, Result};
@@ -96,13 +96,11 @@ pub(crate) fn not_solved() -> Error {
 }
 
 /// Runs a solver with all cores for faer: one driver solves what many tasks, each on its own core, have summed. The
-/// threads end with the call, so a process that forks later has none.
+/// threads have ended when the call returns (a scoped pool joins them), so a process that forks later has none.
 ///
 /// # Errors
 /// [`Error::Pca`] if the threads cannot be started; what `solve` returns.
 pub(crate) fn on_all_cores<T: Send>(solve: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let pool = ThreadPoolBuilder::new()
-        .build()
-        .map_err(|error| Error::Pca { reason: format!("no threads to solve with: {error}") })?;
-    pool.install(solve)
+    let started = ThreadPoolBuilder::new().build_scoped(ThreadBuilder::run, |pool| pool.install(solve));
+    started.map_err(|error| Error::Pca { reason: format!("no threads to solve with: {error}") })?
 }

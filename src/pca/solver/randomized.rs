@@ -12,7 +12,7 @@ use faer::{Accum, Mat, MatRef, Par};
 use ndarray::Array2;
 
 use super::super::block::{divisor, reciprocal};
-use super::super::sketch::{Basis, Sketch};
+use super::super::sketch::{Basis, Sketch, check_features};
 use super::super::{Keep, Pca, Solver};
 use super::eigen::Eigen;
 use super::{Solution, Spectrum, not_solved, on_all_cores, rows_of};
@@ -20,6 +20,9 @@ use crate::{Error, Result};
 
 /// Directions whose length falls below this share when the known ones are taken off are rounding.
 const NEW_DIRECTION: f64 = 1e-10;
+
+/// Most numbers in a basis (D, width): 8 GiB in f64.
+pub const MAX_BASIS: usize = 1 << 30;
 
 /// A PCA under way: hand [`Krylov::basis`] to all rows, [`Krylov::step`] the merged sketch, until
 /// [`Krylov::residual`] is small; then [`Krylov::finish`].
@@ -59,12 +62,20 @@ impl Krylov {
     /// Starts with `width` random directions (k and some 10 more) that `seed` determines.
     ///
     /// # Errors
-    /// [`Error::Option`] if the width is not in 1..=D.
+    /// [`Error::Option`] if the width is not in 1..=D, or D x width is over [`MAX_BASIS`].
     pub fn new(n_features: usize, width: usize, standardize: bool, seed: u64) -> Result<Self> {
         if width == 0 || width > n_features {
             return Err(Error::Option {
                 name: "width",
                 expected: format!("from 1 to the number of features, {n_features}"),
+                found: width.to_string(),
+            });
+        }
+        check_features(n_features)?;
+        if n_features.saturating_mul(width) > MAX_BASIS {
+            return Err(Error::Option {
+                name: "width",
+                expected: format!("at most {} for {n_features} features", MAX_BASIS / n_features),
                 found: width.to_string(),
             });
         }
@@ -122,12 +133,16 @@ impl Krylov {
             return Err(Error::NotEnoughSamples { needed: 1, found: 0 });
         }
         let expected = self.seen.as_ref().map_or(sketch.count, |seen| seen.count);
-        if (sketch.pass(), sketch.count) == (self.pass, expected) {
+        let (shape, found) = (self.next.shape(), sketch.products.shape());
+        if (sketch.pass(), sketch.count, found) == (self.pass, expected, shape) {
             return Ok(());
         }
+        let shown = |rows, pass, (n_features, width)| {
+            format!("{rows} rows of {n_features} features in {width} directions of pass {pass}")
+        };
         Err(Error::Shape {
-            expected: format!("a sketch of {expected} rows in pass {}", self.pass),
-            found: format!("one of {} rows in pass {}", sketch.count, sketch.pass()),
+            expected: format!("a sketch of {}", shown(expected, self.pass, shape)),
+            found: format!("one of {}", shown(sketch.count, sketch.pass(), found)),
         })
     }
 

@@ -1,0 +1,76 @@
+//! State behind a lock, and the Arrow columns that change it.
+
+use std::sync::{Mutex, PoisonError};
+
+use arrow_array::{ArrayRef, new_empty_array};
+use pyo3::prelude::*;
+use pyo3_arrow::error::PyArrowError;
+use pyo3_arrow::input::AnyArray;
+use pyo3_arrow::{PyArray, PyChunkedArray};
+
+use crate::Result;
+use crate::python::error::detach;
+
+/// State that one thread at a time uses. The lock is only ever taken with the GIL released, so a thread that waits for it
+/// stops no other.
+pub struct Locked<T>(Mutex<T>);
+
+impl<T: Send> Locked<T> {
+    /// Puts `state` behind a lock.
+    pub fn new(state: T) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    /// Releases the GIL, takes the lock and runs `work`.
+    pub fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> Result<R> + Send) -> PyResult<R> {
+        // A panic in `work` is raised in Python; the state behind it is only read and replaced whole.
+        detach(py, || work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Calls `work` with an array, or with each batch of a stream as it arrives.
+///
+/// For a stream it first gets an array of no rows: a wrong type fails before anything is pulled.
+pub fn for_each(py: Python<'_>, column: AnyArray, mut work: impl FnMut(&ArrayRef) -> PyResult<()>) -> PyResult<()> {
+    let stream = match column {
+        AnyArray::Array(array) => return work(&array.into_inner().0),
+        AnyArray::Stream(stream) => stream,
+    };
+    let mut reader = stream.into_reader()?;
+    work(&new_empty_array(reader.field().data_type()))?;
+    // the GIL is free while the next batch is made, perhaps by Python
+    while let Some(batch) = py.detach(|| reader.next()) {
+        work(&batch.map_err(PyArrowError::from)?)?;
+    }
+    Ok(())
+}
+
+/// Applies `work` to an array, or to each batch of a stream, and gives its `N` columns as pyarrow's kind of the same.
+pub fn map<const N: usize>(
+    py: Python<'_>,
+    column: AnyArray,
+    mut work: impl FnMut(&ArrayRef) -> PyResult<[ArrayRef; N]>,
+) -> PyResult<[Py<PyAny>; N]> {
+    let is_stream = matches!(column, AnyArray::Stream(_));
+    let mut columns = [(); N].map(|()| Vec::new());
+    for_each(py, column, |batch| {
+        for (column, array) in columns.iter_mut().zip(work(batch)?) {
+            column.push(array);
+        }
+        Ok(())
+    })?;
+    let pyarrow = |mut arrays: Vec<ArrayRef>| -> PyResult<Py<PyAny>> {
+        if !is_stream {
+            return Ok(PyArray::from_array_ref(arrays.swap_remove(0)).to_pyarrow(py)?.unbind());
+        }
+        if arrays.len() > 1 {
+            arrays.remove(0); // the array of no rows, which is the result only of a stream without batches
+        }
+        Ok(PyChunkedArray::from_array_refs(arrays)?.into_pyarrow(py)?.unbind())
+    };
+    let mut made = Vec::with_capacity(N);
+    for arrays in columns {
+        made.push(pyarrow(arrays)?);
+    }
+    made.try_into().map_err(|_| pyo3::exceptions::PyRuntimeError::new_err("a column was lost"))
+}
