@@ -27,7 +27,6 @@ from sparkcider._moments import (
     collect_sketch,
     first_width,
     most_features,
-    setting,
 )
 from sparkcider._native import RandomizedPca
 
@@ -53,9 +52,6 @@ MOST_PASSES = 6
 TOLERANCE = 1e-2
 """Of the randomized solver's residuals: each eigenvalue is right to this share of itself whatever the spectrum, and to
 about its square where the spectrum decays."""
-
-CACHED_CONF, CACHED_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize", 64
-"""Rows that Spark keeps as one block: its 10,000 would be 4 GB of wide rows."""
 
 _log = logging.getLogger("sparkcider")
 
@@ -231,12 +227,11 @@ def _kept(features: DataFrame, *, cached: bool) -> Iterator[None]:
     if cached:
         yield
         return
-    with setting(features.sparkSession, CACHED_CONF, CACHED_ROWS):
-        features.persist(StorageLevel.DISK_ONLY)  # in memory they would leave none for the passes
-        try:
-            yield
-        finally:
-            features.unpersist()
+    features.persist(StorageLevel.DISK_ONLY)  # in memory they would leave none for the passes
+    try:
+        yield
+    finally:
+        features.unpersist()
 
 
 def _told(fitted: Fitted) -> Fitted:

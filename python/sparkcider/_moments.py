@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,9 +14,11 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from sparkcider import Moments, PcaError, _worker
 from sparkcider._native import Sketch
+from sparkcider._sessions import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -32,7 +34,10 @@ FEWEST_ROWS, UNKNOWN_ROWS, MOST_ROWS = 64, 256, 1024
 BATCH_BYTES = 64 << 20
 """Of a batch, in f64: 83 rows of 100,352 features."""
 
-BATCH_CONF = "spark.sql.execution.arrow.maxRecordsPerBatch"
+BATCH_CONF, DEFAULT_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch", 10_000
+
+BYTES_COUNTED = (4, 1)
+"""The version of Spark that bounds the bytes of a batch, too (`spark.sql.execution.arrow.maxBytesPerBatch`, 64 MB)."""
 
 PARTIALS = "partial int, chunk int, data binary, fault string, too_wide int"
 
@@ -149,10 +154,7 @@ def _summed_up(
     partials = features.mapInArrow(sum_up, PARTIALS)
     partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)), kind)
     partials = _merged(partials.repartition(1), kind)
-    # Spark before 4.1 counts the rows of an Arrow batch, not its bytes: 10,000 wide rows would be one batch.
-    fitting = UNKNOWN_ROWS if width is None else min(max(BATCH_BYTES // (8 * width), FEWEST_ROWS), MOST_ROWS)
-    before = features.sparkSession.conf.get(BATCH_CONF)
-    with setting(features.sparkSession, BATCH_CONF, min(fitting, int(before or fitting))):
+    with _small_batches(features.sparkSession, width):
         rows = sorted(partials.collect(), key=lambda row: row["chunk"])
     for row in rows:
         if row["fault"] is not None:
@@ -175,12 +177,10 @@ def _merged(partials: DataFrame, kind: type[Summary]) -> DataFrame:
     return partials.sortWithinPartitions("partial", "chunk").mapInArrow(merge, PARTIALS)
 
 
-@contextmanager
-def setting(session: SparkSession, name: str, value: int) -> Iterator[None]:
-    """A setting of the session, for a while."""
-    before = session.conf.get(name)
-    session.conf.set(name, str(value))
-    try:
-        yield
-    finally:
-        session.conf.set(name, str(before))
+def _small_batches(session: SparkSession, width: int | None) -> AbstractContextManager[None]:
+    """Bounds the bytes of Arrow batches where Spark counts only their rows, 10,000: before 4.1 (SPARK-51316)."""
+    version = tuple(int(part) for part in session.version.split(".")[:2])
+    if version >= BYTES_COUNTED or (width is not None and 8 * width * DEFAULT_ROWS <= BATCH_BYTES):
+        return nullcontext()
+    rows = UNKNOWN_ROWS if width is None else min(max(BATCH_BYTES // (8 * width), FEWEST_ROWS), MOST_ROWS)
+    return lowered(session, BATCH_CONF, rows)

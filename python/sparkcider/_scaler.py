@@ -55,6 +55,7 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
     """
 
     def _fit(self, dataset: DataFrame) -> StandardScalerModel:
+        self._check_columns()
         name = self.getInputCol()
         features = dataset.select(as_array(dataset, name))
         width = known_width(dataset.schema, name) or first_width(features)
@@ -106,8 +107,9 @@ class StandardScalerModel(ScalerParams, Model, MLReadable["StandardScalerModel"]
 
         Raises:
             TypeError: inputCol is no column of features.
-            ValueError: There is no inputCol, or outputCol exists already.
+            ValueError: There is no inputCol, outputCol exists already, or the two are the same.
         """
+        self._check_columns()
         return with_fields(schema, [StructField(self.getOutputCol(), features_type(schema, self.getInputCol()))])
 
     def _transform(self, dataset: DataFrame) -> DataFrame:

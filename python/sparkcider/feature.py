@@ -75,8 +75,9 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
 
         Raises:
             TypeError: inputCol is not binary.
-            ValueError: There is no inputCol, or outputCol or errorCol exists already.
+            ValueError: There is no inputCol, outputCol or errorCol exists already, or two of them are the same.
         """
+        self._check_columns()
         if not isinstance(type_of(schema, self.getInputCol()), BinaryType):
             found = type_of(schema, self.getInputCol()).simpleString()
             raise TypeError(f"column {self.getInputCol()}: expected binary (encoded images), got {found}")
@@ -182,6 +183,7 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         return self._set(reconstructionErrorCol=value)
 
     def _fit(self, dataset: DataFrame) -> PCAModel:
+        self._check_columns()
         name = self.getInputCol()
         fitted = fit(
             dataset.select(as_array(dataset, name)),
@@ -318,8 +320,10 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
 
         Raises:
             TypeError: inputCol is no column of features.
-            ValueError: There is no inputCol, outputCol exists already, or rows are known not to have D values.
+            ValueError: There is no inputCol, outputCol or reconstructionErrorCol exists already, two of them are the
+                same, or rows are known not to have D values.
         """
+        self._check_columns()
         kind = features_type(schema, self.getInputCol())
         known = known_width(schema, self.getInputCol())
         if known is not None and known != self._pca.n_features_:

@@ -49,9 +49,8 @@ LISTED = 1000
 # 60000 x 50000 and 70000 x 50000 pixels are one kind of error; so are two unknown formats by their first bytes.
 _PARTICULARS = r"(?<=first bytes: )[0-9a-f ]+|0x[0-9A-Fa-f]+|\d+"
 _PARENT_FOLDER = "([^/]+)/[^/]+$"
-# Spark packs files into tasks by bytes and counts 4 MB for opening one: 31 small images per task. An image costs far
-# less than that here: with 512 KB a task gets up to 256, still fewer where there are cores to keep busy.
-_OPEN_COST = ("spark.sql.files.openCostInBytes", "4194304b", "524288b")
+_OPEN_COST = "spark.sql.files.openCostInBytes"
+_FILE_BYTES, _TASK_BYTES = 512 << 10, 128 << 20  # at most 256 images a task; Spark's own size of a task
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def run(spark: SparkSession, config: JobConfig, progress: Progress | None = None
     facts = inspect_model(config)
     config = replace(config, input=reachable(spark, config.input), output=reachable(spark, config.output))
     _check_apart(qualified(spark, config.input), qualified(spark, config.output))
-    with staged(spark, config.output, overwrite=config.mode == "overwrite") as staging, _cheap_files(spark):
+    with staged(spark, config.output, overwrite=config.mode == "overwrite") as staging:
         work = _Work(spark, config, facts, staging, progress or (lambda _line: None))
         images, found = work.input()
         features, counts = work.features(images)
@@ -234,7 +233,7 @@ class _Work:
                     raise
                 raise FileNotFoundError(f"input {self.config.input} does not exist") from error
             done(f"{found['files']:,} files, {found['bytes'] / 1e6:,.1f} MB, {found['labels']:,} labels")
-        return images, found
+        return _packed(images, found), found
 
     def features(self, images: DataFrame) -> tuple[DataFrame, dict[str, Any]]:
         """Embeds and writes the images; gives back what was written, and counts of it."""
@@ -371,18 +370,17 @@ def _check_apart(source: str, output: str) -> None:
         raise ValueError(f"output {output} and input {source} lie inside one another; keep them apart")
 
 
-@contextmanager
-def _cheap_files(spark: SparkSession) -> Iterator[None]:
-    """Lets a task take more small images than by Spark's default, unless the user has chosen a value."""
-    key, default, cost = _OPEN_COST
-    if spark.conf.get(key) != default:
-        yield
-        return
-    spark.conf.set(key, cost)
-    try:
-        yield
-    finally:
-        spark.conf.set(key, default)
+def _packed(images: DataFrame, found: dict[str, Any]) -> DataFrame:
+    """The images in tasks of more files than Spark's own packing gives, unless the user has set that packing.
+
+    Spark counts 4 MB for opening a file, so a task gets 31 small images. An image costs far less here. On Connect the
+    number of cores is not known, and the packing stays Spark's.
+    """
+    session = images.sparkSession
+    if not is_classic(session) or session.conf.get(_OPEN_COST) != "4194304b":
+        return images
+    tasks = -(-(found["bytes"] + found["files"] * _FILE_BYTES) // _TASK_BYTES)
+    return images.coalesce(max(tasks, session.sparkContext.defaultParallelism))
 
 
 def _versions(spark: SparkSession) -> dict[str, str]:

@@ -61,6 +61,7 @@ class InOutParams(HasInputCol, HasOutputCol):
     )
 
     _DEFAULTS: ClassVar[dict[str, Any]] = {}
+    _COLUMNS: ClassVar[tuple[str, ...]] = ("inputCol", "outputCol")
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
@@ -72,7 +73,20 @@ class InOutParams(HasInputCol, HasOutputCol):
         for name in params:
             if not self.hasParam(name):
                 raise TypeError(f"{type(self).__name__} has no Param {name}")
-        return self._set(**{name: value for name, value in params.items() if value is not None})
+        self._set(**{name: value for name, value in params.items() if value is not None})
+        self._check_columns()
+        return self
+
+    def _check_columns(self) -> None:
+        """Raises ValueError if two Params name the same column: one would replace the other."""
+        seen: dict[str, str] = {}
+        for param in self._COLUMNS:
+            if self.isDefined(param):
+                column = str(self.getOrDefault(param))
+                if column in seen:
+                    stage = type(self).__name__
+                    raise ValueError(f"{stage}: {seen[column]} and {param} must be two columns, got {column} for both")
+                seen[column] = param
 
     def setInputCol(self, value: str) -> Self:
         """Names the column to read."""
@@ -93,6 +107,8 @@ class InOutParams(HasInputCol, HasOutputCol):
 
 class ExtractorParams(InOutParams):
     """The model and the options of `sparkcider.FeatureExtractor`, in camelCase."""
+
+    _COLUMNS: ClassVar = ("inputCol", "outputCol", "errorCol")
 
     model: Param[str] = _param("model", "name, path or URI of an ONNX file, or pixels", TypeConverters.toString)
     errorCol: Param[str] = _param(
@@ -172,6 +188,7 @@ class PCAParams(InOutParams):
         TypeConverters.toString,
     )
 
+    _COLUMNS: ClassVar = ("inputCol", "outputCol", "reconstructionErrorCol")
     _DEFAULTS: ClassVar = {
         "handleInvalid": "error",
         "standardize": False,

@@ -14,7 +14,7 @@ from pyspark.sql.functions import col
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler
 
-from sparkcider import Pca, PcaError, _moments, _worker
+from sparkcider import Pca, PcaError, _worker
 from sparkcider.feature import PCA, PCAModel
 from sparkcider.functions import pca_project
 
@@ -150,12 +150,6 @@ def test_the_fit_reads_the_rows_once(arrays: DataFrame, tmp_path: Path):
 
     pca(k=2, standardize=True).fit(arrays.mapInArrow(reported, arrays.schema))
     assert sum(int(line) for line in Path(report).read_text().split()) == N
-
-
-def test_the_fit_leaves_the_session_as_it_was(spark: SparkSession, arrays: DataFrame):
-    before = spark.conf.get(_moments.BATCH_CONF)
-    pca(k=1).fit(arrays)
-    assert spark.conf.get(_moments.BATCH_CONF) == before
 
 
 BAD_ROWS = {"null": None, "NaN": [float("nan")] * D, "infinite": [float("inf")] * D, "short": [1.0] * (D - 1)}
