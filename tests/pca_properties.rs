@@ -139,6 +139,11 @@ fn state_without_features_or_of_impossible_sizes_is_refused() {
         assert!(Basis::from_bytes(&crafted(*b"SCBA", &counts)).is_err(), "{counts:?}");
     }
     assert!(Sketch::from_bytes(&crafted(*b"SCSK", &[0, 5, 0, 0, 0])).is_err());
+    // a few bytes that would ask for gigabytes
+    assert!(Basis::from_bytes(&crafted(*b"SCBA", &[0, 1 << 28, 0])).is_err());
+    assert!(Moments::from_bytes(&crafted(*b"SCMO", &[0, 1 << 28, 0, 0])).is_err());
+    // more rows than are kept as rows
+    assert!(Moments::from_bytes(&[crafted(*b"SCMO", &[1, 3, 2, 0]), vec![0; 48]].concat()).is_err());
     assert!(Basis::empty(0).is_err() && Basis::empty(1 << 40).is_err());
     assert!(Krylov::new(1 << 40, 1, false, 0).is_err() && Krylov::new(1 << 20, 1 << 20, false, 0).is_err());
 }
@@ -149,4 +154,30 @@ fn a_sketch_of_other_features_is_refused() {
     let (_, other) = sketch(&[vec![1.0, 2.0], vec![2.0, 1.0]]);
     let error = krylov.step(&other).unwrap_err().to_string();
     assert!(error.contains("of 3 features") && error.contains("of 2 features"), "{error}");
+}
+
+#[test]
+fn more_components_than_fit_into_memory_are_refused_by_name() {
+    let wide = moments(&[vec![0.0; 1 << 16], vec![1.0; 1 << 16]]);
+    let error = Pca::fit(&wide, Keep::Components(1 << 16), false, None).unwrap_err().to_string();
+    assert_eq!(error, "k must be at most 4096 for 65536 features, got 65536");
+    let error = Krylov::new(1 << 28, 2, false, 0).unwrap_err().to_string();
+    assert_eq!(error, "width must be at most 1 for 268435456 features, got 2");
+}
+
+#[test]
+fn counts_of_rows_do_not_wrap_around() {
+    let rows = [vec![1.0], vec![2.0]];
+    let with = |mut bytes: Vec<u8>, place: usize| {
+        bytes[8 + 8 * place..16 + 8 * place].copy_from_slice(&(1_u64 << 53).to_le_bytes());
+        bytes
+    };
+    for place in [2, 3] {
+        let mut moments = Moments::from_bytes(&with(moments(&rows).to_bytes(), place)).unwrap();
+        assert!(matches!(moments.merge(&moments.clone()), Err(sparkcider::Error::Pca { .. })), "{place}");
+    }
+    for place in [1, 2] {
+        let mut sketch = Sketch::from_bytes(&with(sketch(&rows).1.to_bytes(), place)).unwrap();
+        assert!(matches!(sketch.merge(&sketch.clone()), Err(sparkcider::Error::Pca { .. })), "{place}");
+    }
 }

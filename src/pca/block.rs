@@ -3,6 +3,7 @@
 use std::mem::take;
 use std::ops::Range;
 
+use super::bytes::MAX_COUNT;
 use crate::{Error, Result};
 
 /// A value of a features column: f32 or f64.
@@ -181,6 +182,16 @@ pub(crate) fn join_means(n: u64, mean: &mut [f64], m: u64, other: &[f64]) -> Vec
             distance * weight
         })
         .collect()
+}
+
+/// The sum of two counts of rows.
+///
+/// # Errors
+/// [`Error::Pca`] if it is over [`MAX_COUNT`].
+pub(crate) fn join_counts(n: u64, m: u64) -> Result<u64> {
+    n.checked_add(m)
+        .filter(|&all| all <= MAX_COUNT)
+        .ok_or_else(|| Error::Pca { reason: format!("{n} and {m} rows together are over the limit of {MAX_COUNT}") })
 }
 
 /// Which rows are left out rather than an error.

@@ -4,7 +4,7 @@ use super::MAX_FEATURES;
 use crate::{Error, Result};
 
 /// Rows that a count may state: up to here it is exact as a divisor in f64.
-const MAX_COUNT: u64 = 1 << 53;
+pub(crate) const MAX_COUNT: u64 = 1 << 53;
 
 /// Starts saved state.
 pub(crate) fn header(magic: [u8; 4], version: u32) -> Vec<u8> {

@@ -38,6 +38,9 @@ use crate::{Error, Result};
 /// Most features of a row: 2 GiB for each vector of D numbers in f64.
 pub const MAX_FEATURES: usize = 1 << 28;
 
+/// Most numbers of a matrix of components or directions, k x D: 2 GiB in f64, as much as the widest scatter.
+pub const MAX_VALUES: usize = 1 << 28;
+
 /// "Sparkcider PCA": the start of a saved model.
 const MAGIC: [u8; 4] = *b"SCPC";
 const VERSION: u32 = 1;
@@ -53,22 +56,33 @@ pub enum Keep {
 
 impl Keep {
     /// # Errors
-    /// [`Error::Option`] if k is not in 1..=D or the variance not in (0, 1].
+    /// [`Error::Option`] if k is not in 1..=D, k x D over [`MAX_VALUES`], or the variance not in (0, 1].
     fn check(self, n_features: usize) -> Result<()> {
         match self {
-            Self::Components(k) if k == 0 || k > n_features => Err(Error::Option {
-                name: "k",
-                expected: format!("from 1 to the number of features, {n_features}"),
-                found: k.to_string(),
-            }),
+            Self::Components(k) => check_matrix("k", k, n_features),
             Self::Variance(variance) if !(variance > 0.0 && variance <= 1.0) => Err(Error::Option {
                 name: "variance",
                 expected: "over 0 and at most 1".to_owned(),
                 found: variance.to_string(),
             }),
-            _ => Ok(()),
+            Self::Variance(_) => Ok(()),
         }
     }
+}
+
+/// Whether n (`name`) components or directions of D features can be, and fit into memory.
+///
+/// # Errors
+/// [`Error::Option`] if n is not in 1..=D, or n x D over [`MAX_VALUES`].
+fn check_matrix(name: &'static str, n: usize, n_features: usize) -> Result<()> {
+    let expected = if !(1..=n_features).contains(&n) {
+        format!("from 1 to the number of features, {n_features}")
+    } else if n.saturating_mul(n_features) > MAX_VALUES {
+        format!("at most {} for {n_features} features", MAX_VALUES / n_features)
+    } else {
+        return Ok(());
+    };
+    Err(Error::Option { name, expected, found: n.to_string() })
 }
 
 /// How the eigenvectors are found.
@@ -130,8 +144,8 @@ impl Pca {
     /// an orthonormal set, always to the same one. One row, or constant rows, have rank 0.
     ///
     /// # Errors
-    /// [`Error::Option`] if k is not in 1..=D, the variance not in (0, 1], `solver` gram and the rows are
-    /// not kept, or `solver` randomized;
+    /// [`Error::Option`] if k is not in 1..=D, k x D over [`MAX_VALUES`], the variance not in (0, 1], `solver` gram and
+    /// the rows are not kept, or `solver` randomized;
     /// [`Error::NotEnoughSamples`] for no rows; [`Error::Pca`] if D is over [`moments::MAX_SCATTER_FEATURES`] for the
     /// covariance solver, or products overflow f64.
     pub fn fit(moments: &Moments, keep: Keep, standardize: bool, solver: Option<Solver>) -> Result<Self> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::MAX_FEATURES;
-use super::block::{Real, Rows, Skip, join_means, valid_rows};
+use super::block::{Real, Rows, Skip, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
 use super::scatter::Scatter;
 use crate::{Error, Result};
@@ -77,7 +77,8 @@ impl Moments {
     /// Adds all rows that `other` has seen. The result depends on the order of merges only by rounding.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the two have rows of different lengths; [`Error::Pca`] as in [`Moments::update`].
+    /// [`Error::Shape`] if the two have rows of different lengths; [`Error::Pca`] as in [`Moments::update`], or
+    /// for over 2^53 rows.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         if other.n_features != 0 && self.n_features != 0 && other.n_features != self.n_features {
             return Err(Error::Shape {
@@ -86,9 +87,9 @@ impl Moments {
             });
         }
         let n_features = self.n_features.max(other.n_features);
-        check_size(self.n_samples() + other.n_samples(), n_features)?;
+        check_size(join_counts(self.n_samples(), other.n_samples())?, n_features)?;
+        self.n_invalid = join_counts(self.n_invalid, other.n_invalid)?;
         self.n_features = n_features;
-        self.n_invalid += other.n_invalid;
         self.pending.append(&other.pending);
         if let Some(theirs) = &other.scatter {
             match &mut self.scatter {
@@ -162,10 +163,8 @@ impl Moments {
         self.pending.n_values() / self.n_features.max(1)
     }
 
-    /// Whether the pending rows are smaller than the triangle of their scatter.
     fn keeps_rows(&self) -> bool {
-        let n = self.n_pending();
-        n <= MAX_ROWS_KEPT && 2 * n <= self.n_features
+        keeps_rows(self.n_pending(), self.n_features)
     }
 
     fn block_rows(&self) -> usize {
@@ -221,20 +220,31 @@ impl Moments {
         let count = reader.count()?;
         let n_invalid = reader.count()?;
         let mut moments = Self { n_features, n_invalid, ..Self::default() };
-        if n_features > MAX_FEATURES || (n_features == 0 && count > 0) {
+        if n_features > MAX_FEATURES || (n_features == 0) != (count == 0) {
             return Err(reader.corrupt(format!("it cannot have {count} rows of {n_features} features")));
         }
         check_size(count, n_features).map_err(|error| reader.corrupt(error.to_string()))?;
-        let n_values = usize::try_from(count).ok().and_then(|n| n.checked_mul(n_features));
+        // Rows are saved as rows only while they are kept as rows.
+        let n_kept = usize::try_from(count).ok().filter(|&n| keeps_rows(n, n_features));
+        let n_values = n_kept.and_then(|n| n.checked_mul(n_features));
         match (kind, n_values) {
             (KIND_ROWS_F32, Some(n)) => moments.pending = Rows::F32(reader.short_numbers(n)?),
             (KIND_ROWS_F64, Some(n)) => moments.pending = Rows::F64(reader.numbers(n)?),
             (KIND_SCATTER, _) if count > 0 => moments.scatter = Some(read_scatter(&mut reader, n_features, count)?),
-            _ => return Err(reader.corrupt(format!("{count} rows of kind {kind} are not known"))),
+            _ => {
+                return Err(
+                    reader.corrupt(format!("{count} rows of {n_features} features are not known as kind {kind}"))
+                );
+            }
         }
         reader.end()?;
         Ok(moments)
     }
+}
+
+/// Whether n rows are smaller than the triangle of their scatter.
+fn keeps_rows(n: usize, n_features: usize) -> bool {
+    n <= MAX_ROWS_KEPT && 2 * n <= n_features
 }
 
 fn put_rows(bytes: &mut Vec<u8>, counts: [u64; 3], rows: &Rows) {

@@ -4,7 +4,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use super::MAX_FEATURES;
-use super::block::{Block, Real, Rows, Skip, divisor, join_means, valid_rows};
+use super::block::{Block, Real, Rows, Skip, divisor, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
 use crate::{Error, Result};
 
@@ -59,6 +59,9 @@ impl Basis {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open("basis", BASIS_MAGIC, VERSION, bytes)?;
         let (pass, n_features, width) = (reader.count()?, reader.n_features()?, reader.size()?);
+        if !(1..=n_features).contains(&width) {
+            return Err(reader.corrupt(format!("it cannot have {width} directions of {n_features} features")));
+        }
         let columns = read_columns(&mut reader, n_features, width)?;
         reader.end()?;
         Ok(Self { pass, columns })
@@ -143,12 +146,13 @@ impl Sketch {
     /// Adds all rows that `other` has seen in the same pass.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `other` is of another pass.
+    /// [`Error::Shape`] if `other` is of another pass; [`Error::Pca`] for over 2^53 rows.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         if (self.pass, self.products.shape()) != (other.pass, other.products.shape()) {
             return Err(other_pass(self.pass, other.pass));
         }
-        self.n_invalid += other.n_invalid;
+        let count = join_counts(self.count, other.count)?;
+        self.n_invalid = join_counts(self.n_invalid, other.n_invalid)?;
         if other.count == 0 {
             return Ok(());
         }
@@ -163,7 +167,7 @@ impl Sketch {
         }
         add_squares(&mut self.squares, &row);
         self.squares.iter_mut().zip(&other.squares).for_each(|(ours, theirs)| *ours += theirs);
-        self.count += other.count;
+        self.count = count;
         Ok(())
     }
 
@@ -219,6 +223,9 @@ impl Sketch {
         let mut reader = Reader::open("sketch", MAGIC, VERSION, bytes)?;
         let (pass, count, n_invalid) = (reader.count()?, reader.count()?, reader.count()?);
         let (n_features, width) = (reader.n_features()?, reader.size()?);
+        if width > n_features {
+            return Err(reader.corrupt(format!("it cannot have {width} directions of {n_features} features")));
+        }
         let (mean, squares) = (reader.numbers(n_features)?, reader.positive_numbers(n_features)?);
         let projected_mean = reader.numbers(width)?;
         let products = read_columns(&mut reader, n_features, width)?;

@@ -136,7 +136,7 @@ impl PySketch {
 ///     seed: Of the first directions.
 ///
 /// Raises:
-///     ValueError: The width is not in 1..=D, or D or D x width is too large for memory (over 2^28, 2^30).
+///     ValueError: The width is not in 1..=D, or D or D x width is too large for memory (over 2^28).
 ///
 /// Example:
 ///     >>> import pyarrow as pa

@@ -5,6 +5,8 @@ mod eigen;
 pub(crate) mod gram;
 pub(crate) mod randomized;
 
+use std::thread;
+
 use faer::MatRef;
 use ndarray::Array2;
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
@@ -96,11 +98,23 @@ pub(crate) fn not_solved() -> Error {
 }
 
 /// Runs a solver with all cores for faer: one driver solves what many tasks, each on its own core, have summed. The
-/// threads have ended when the call returns (a scoped pool joins them), so a process that forks later has none.
+/// threads have ended when the call returns, so a process that forks later has none: neither a dropped pool nor a scoped
+/// one waits for the end of its threads, so each is joined.
 ///
 /// # Errors
 /// [`Error::Pca`] if the threads cannot be started; what `solve` returns.
 pub(crate) fn on_all_cores<T: Send>(solve: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let started = ThreadPoolBuilder::new().build_scoped(ThreadBuilder::run, |pool| pool.install(solve));
-    started.map_err(|error| Error::Pca { reason: format!("no threads to solve with: {error}") })?
+    let mut threads = Vec::new();
+    let start = |thread: ThreadBuilder| {
+        threads.push(thread::Builder::new().spawn(|| thread.run())?);
+        Ok(())
+    };
+    let solved = match ThreadPoolBuilder::new().spawn_handler(start).build() {
+        Ok(pool) => pool.install(solve),
+        Err(error) => Err(Error::Pca { reason: format!("no threads to solve with: {error}") }),
+    };
+    for thread in threads {
+        let _ = thread.join(); // `install` has passed on a panic of `solve` already
+    }
+    solved
 }

@@ -13,16 +13,13 @@ use ndarray::Array2;
 
 use super::super::block::{divisor, reciprocal};
 use super::super::sketch::{Basis, Sketch, check_features};
-use super::super::{Keep, Pca, Solver};
+use super::super::{Keep, Pca, Solver, check_matrix};
 use super::eigen::Eigen;
 use super::{Solution, Spectrum, not_solved, on_all_cores, rows_of};
 use crate::{Error, Result};
 
 /// Directions whose length falls below this share when the known ones are taken off are rounding.
 const NEW_DIRECTION: f64 = 1e-10;
-
-/// Most numbers in a basis (D, width): 8 GiB in f64.
-pub const MAX_BASIS: usize = 1 << 30;
 
 /// A PCA under way: hand [`Krylov::basis`] to all rows, [`Krylov::step`] the merged sketch, until
 /// [`Krylov::residual`] is small; then [`Krylov::finish`].
@@ -62,23 +59,10 @@ impl Krylov {
     /// Starts with `width` random directions (k and some 10 more) that `seed` determines.
     ///
     /// # Errors
-    /// [`Error::Option`] if the width is not in 1..=D, or D x width is over [`MAX_BASIS`].
+    /// [`Error::Option`] if the width is not in 1..=D, or D x width over [`super::super::MAX_VALUES`].
     pub fn new(n_features: usize, width: usize, standardize: bool, seed: u64) -> Result<Self> {
-        if width == 0 || width > n_features {
-            return Err(Error::Option {
-                name: "width",
-                expected: format!("from 1 to the number of features, {n_features}"),
-                found: width.to_string(),
-            });
-        }
         check_features(n_features)?;
-        if n_features.saturating_mul(width) > MAX_BASIS {
-            return Err(Error::Option {
-                name: "width",
-                expected: format!("at most {} for {n_features} features", MAX_BASIS / n_features),
-                found: width.to_string(),
-            });
-        }
+        check_matrix("width", width, n_features)?;
         let mut state = seed;
         Ok(Self {
             standardize,
