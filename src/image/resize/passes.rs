@@ -1,5 +1,7 @@
 //! The two passes over the pixels.
 
+#![allow(unsafe_code)] // calls of functions for the CPU that was detected
+
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, Portable, rounded};
