@@ -2,7 +2,7 @@
 //!
 //! The promise: decoding takes at most the file's own bytes, four times the bytes of the RGB image and 64 MB.
 #![cfg(target_os = "linux")] // reads /proc and sets a limit of address space
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // tests: shared functions, and a child that reports
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // tests: shared functions, and a child that reports
 
 #[path = "bombs/files.rs"]
 mod files;

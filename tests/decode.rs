@@ -16,7 +16,7 @@ use sparkcider::image::decode::{DecodeOptions, decode};
 /// Far above the slowest file, a photo of 9 megapixels (70 ms to 0.6 s in the dev profile, by load); a hang would take for ever.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// What Pillow decodes and we refuse: BitsPerSample has four numbers for three samples; Pillow drops the last.
+/// What Pillow decodes and we refuse: `BitsPerSample` has four numbers for three samples; Pillow drops the last.
 const REFUSED: [(&str, &str); 1] = [("pillow_tiff_wrong_bits_per_sample_2.tiff", "inconsistent sizes")];
 
 /// What we decode and Pillow refuses: bit fields of any width, palettes past 256 entries, a damaged TIFF and PNG.

@@ -37,8 +37,8 @@ pub fn bombs() -> Vec<Bomb> {
         bomb("text.png", png_with(b"zTXt", &[b"Raw profile type exif\0\0", &gigabyte[..]].concat()), small, None),
         bomb("frames.gif", many_frames(), small, None),
         bomb("frames.webp", many_webp_frames(), small, None),
-        bomb("exif.webp", webp_with(b"EXIF", 0xFFFF_FFF0), small, None),
-        bomb("icc.webp", webp_with(b"ICCP", 0xFFFF_FFF0), small, None),
+        bomb("exif.webp", webp_with(*b"EXIF", 0xFFFF_FFF0), small, None),
+        bomb("icc.webp", webp_with(*b"ICCP", 0xFFFF_FFF0), small, None),
         bomb("canvas.webp", webp_frame_larger_than_its_canvas(), 1, Some("on a canvas of 1 x 1")),
         bomb("rle.bmp", rle_bmp(13_000), 13_000 * 13_000, Some("end of data")),
         bomb("tiles.tif", many_tiles(), 1 << 20, Some("1048576 values")),
@@ -111,7 +111,9 @@ fn png(width: u32, height: u32, chunks: &[(&[u8], &[u8])]) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
     let mut file = b"\x89PNG\r\n\x1A\n".to_vec();
     file.extend(chunk(b"IHDR", &header));
-    chunks.iter().for_each(|(kind, data)| file.extend(chunk(kind, data)));
+    for (kind, data) in chunks {
+        file.extend(chunk(kind, data));
+    }
     file.extend(chunk(b"IEND", b""));
     file
 }
@@ -160,9 +162,9 @@ fn lossless() -> ([u8; 4], u32, Vec<u8>) {
 }
 
 /// A file whose last chunk states a size that it does not have.
-fn webp_with(name: &[u8; 4], size: u32) -> Vec<u8> {
-    let flags = if name == b"EXIF" { 8 } else { 32 };
-    webp(&[extended(flags, 17, 13), lossless(), (*name, size, vec![0; 16])])
+fn webp_with(name: [u8; 4], size: u32) -> Vec<u8> {
+    let flags = if name == *b"EXIF" { 8 } else { 32 };
+    webp(&[extended(flags, 17, 13), lossless(), (name, size, vec![0; 16])])
 }
 
 fn many_webp_frames() -> Vec<u8> {

@@ -31,8 +31,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
 fn check_frames(chunks: &[u8], width: u32, height: u32) -> Result<()> {
     let mut rest = chunks;
     while let [a, b, c, d, s0, s1, s2, s3, chunk @ ..] = rest {
-        let size = u32::from_le_bytes([*s0, *s1, *s2, *s3]) as usize;
-        let data = &chunk[..size.min(chunk.len())];
+        let length = u32::from_le_bytes([*s0, *s1, *s2, *s3]) as usize;
+        let data = &chunk[..length.min(chunk.len())];
         match &[*a, *b, *c, *d] {
             b"ANMF" => check_frames(data.get(16..).unwrap_or_default(), width, height)?,
             // three bytes of tag, three of start code, then 14 bits of width and of height (RFC 6386, section 9.1)
@@ -50,7 +50,7 @@ fn check_frames(chunks: &[u8], width: u32, height: u32) -> Result<()> {
             }
             _ => {}
         }
-        rest = chunk.get(size.next_multiple_of(2)..).unwrap_or_default(); // chunks are padded to 16 bits
+        rest = chunk.get(length.next_multiple_of(2)..).unwrap_or_default(); // chunks are padded to 16 bits
     }
     Ok(())
 }
