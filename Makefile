@@ -11,6 +11,8 @@ CHECKED := --config profile.release.package.sparkcider.overflow-checks=true --co
 # The fuzz targets and miri need a nightly toolchain; this one is pinned.
 NIGHTLY ?= nightly-2026-05-20
 SECONDS ?= 60
+# Python tests run in this many processes, each with a Spark of its own.
+WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ demo: .venv/.installed-spark ## set everything up, run the main job on sample im
 
 test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 	cargo test --release $(CHECKED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
 	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py

@@ -2,9 +2,14 @@
 //! bit for bit.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "../tests/bombs/files.rs"]
+#[allow(dead_code)] // the tests use all of it
+mod files;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as other;
 use sparkcider::image::RgbImage;
+use sparkcider::image::decode::{DecodeOptions, decode};
 use sparkcider::image::resize::{Filter, ResizeOptions, Resizer};
 use sparkcider::tensor::{ColorOrder, Layout, Normalization, TensorWriter};
 
@@ -60,5 +65,17 @@ fn tensor(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(stages, resize, tensor);
+/// The files that take the longest for their size, of those that are accepted (docs/reliability.md).
+fn hostile(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hostile");
+    group.sample_size(10);
+    let coefficients = files::bombs().into_iter().find(|bomb| bomb.name == "coefficients.jpg").unwrap().bytes;
+    for (name, bytes) in
+        [("169 megapixels of coefficients", coefficients), ("16,384 JPEG tiles", files::jpeg_tiles(1 << 14))]
+    {
+        group.bench_function(name, |bencher| bencher.iter(|| decode(&bytes, &DecodeOptions::default()).unwrap()));
+    }
+}
+
+criterion_group!(stages, resize, tensor, hostile);
 criterion_main!(stages);

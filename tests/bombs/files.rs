@@ -46,6 +46,8 @@ pub fn bombs() -> Vec<Bomb> {
         bomb("samples.tif", strip(1 << 20, 1, 1, 60_000, 64), 1 << 20, Some("60000 samples")),
         bomb("tile.tif", one_tile(1 << 31, 16), 1, Some("tiles of 2147483648 x 16")),
         bomb("floats.tif", strip(8_000, 8_000, 1, 3, 64), 64_000_000, Some("imit")),
+        bomb("jpeg-tiles.tif", jpeg_tiles(1 << 18), 1 << 18, Some("strips or tiles of")),
+        bomb("fewer-jpeg-tiles.tif", jpeg_tiles(1 << 14), 1 << 14, None),
         Bomb { max_pixels: 352_000, ..bomb("jpeg.tif", jpeg_in_tiff(), 352_000, Some("a JPEG of 22000 x 22000")) },
     ]
 }
@@ -259,6 +261,25 @@ fn jpeg_in_tiff() -> Vec<u8> {
     };
     let at = u32::try_from(tiff(&entries(0)).len()).unwrap();
     [tiff(&entries(at)), jpeg].concat()
+}
+
+/// `n` pixels in tiles of one pixel, all of them the same JPEG.
+pub fn jpeg_tiles(n: u32) -> Vec<u8> {
+    let jpeg = sparkcider::samples::encode_jpeg(&[90; 3], 1, 1, 50).unwrap();
+    let size = u32::try_from(jpeg.len()).unwrap();
+    let side = n.isqrt();
+    let entries = |at: u32| {
+        [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 7), (262, 3, 1, 6), (277, 3, 1, 3)]
+            .into_iter()
+            .chain([(322, 4, 1, 1), (323, 4, 1, 1), (324, 4, n, at), (325, 4, n, at + 4 * n)])
+            .collect::<Vec<_>>()
+    };
+    let at = u32::try_from(tiff(&entries(0)).len()).unwrap();
+    let mut file = tiff(&entries(at));
+    file.extend((at + 8 * n).to_le_bytes().repeat(n as usize));
+    file.extend(size.to_le_bytes().repeat(n as usize));
+    file.extend(jpeg);
+    file
 }
 
 /// The size of the large images: 24 megapixels, as many cameras take.

@@ -47,7 +47,7 @@ impl JpegPage {
         let tables = reader.find_tag(Tag::JPEGTables).map_err(fault)?.map(Value::into_u8_vec);
         let tables = tables.transpose().map_err(fault)?.unwrap_or_default();
         let mut pixels = vec![0; height * width * channels];
-        let mut chunks = chunks(reader, bytes, memory)?.into_iter();
+        let mut chunks = chunks(reader, bytes, tables.len(), memory)?.into_iter();
         for top in (0..height).step_by(size[0].max(1)) {
             for left in (0..width).step_by(size[1].max(1)) {
                 let chunk = chunks.next().ok_or_else(|| fault("a strip or tile is missing"))?;
@@ -86,8 +86,9 @@ impl JpegPage {
     }
 }
 
-/// The bytes of the strips or tiles, row by row. They may share bytes, but not so much that a small file is much work.
-fn chunks<'a>(reader: &mut Reader, bytes: &'a [u8], memory: usize) -> Result<Vec<&'a [u8]>> {
+/// The bytes of the strips or tiles, row by row. They may share bytes, and each is read with `tables` bytes of tables, but
+/// not so much that a small file is much work.
+fn chunks<'a>(reader: &mut Reader, bytes: &'a [u8], tables: usize, memory: usize) -> Result<Vec<&'a [u8]>> {
     let mut numbers = |strips, tiles| {
         let found = reader.find_tag_unsigned_vec::<usize>(strips).map_err(fault)?;
         let found = if found.is_some() { found } else { reader.find_tag_unsigned_vec(tiles).map_err(fault)? };
@@ -95,7 +96,7 @@ fn chunks<'a>(reader: &mut Reader, bytes: &'a [u8], memory: usize) -> Result<Vec
     };
     let offsets = numbers(Tag::StripOffsets, Tag::TileOffsets)?;
     let counts = numbers(Tag::StripByteCounts, Tag::TileByteCounts)?;
-    let all = counts.iter().fold(0, |all: usize, count| all.saturating_add(*count));
+    let all = counts.iter().fold(0, |all: usize, count| all.saturating_add(*count).saturating_add(tables));
     if all > bytes.len().saturating_add(memory) {
         return Err(fault(format_args!("strips or tiles of {all} bytes in a file of {} bytes", bytes.len())));
     }
