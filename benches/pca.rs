@@ -11,9 +11,7 @@ use std::time::Instant;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
-use sparkcider::pca::moments::Moments;
-use sparkcider::pca::projection::Projection;
-use sparkcider::pca::{Keep, Pca};
+use sparkcider::pca::{Keep, Moments, Pca, Projection, Solver};
 
 fn best<T>(mut work: impl FnMut() -> T) -> f64 {
     let mut time = || {
@@ -60,8 +58,8 @@ fn exact(n: usize, n_features: usize, k: usize, peak: f64) {
     let pca = Pca::fit(&moments, Keep::Components(k), true, None).unwrap();
     let fit = start.elapsed().as_secs_f64();
     let speed = (n * n_features * (n_features + 1)) as f64 / update / 1e9;
-    let solver = pca.solver().name();
-    let kernel = if solver == "gram" {
+    let solver = pca.solver();
+    let kernel = if solver == Solver::Gram {
         String::new()
     } else {
         format!("{speed:.1} GFLOP/s, {:.0} % of peak", 100.0 * speed / peak)

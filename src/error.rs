@@ -38,6 +38,15 @@ pub enum Error {
         /// The path as given.
         path: String,
     },
+    /// The model file cannot be read.
+    #[error("model {path}: cannot be read: {cause}")]
+    ModelIo {
+        /// The path as given.
+        path: String,
+        /// What the system answers.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The model cannot be loaded or run.
     #[error("model {model}: {reason}")]
     Model {

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use crate::embedding::Embedder;
-use crate::graph::Graph;
+use crate::Result;
 use crate::image::decode::{DecodeOptions, decode};
 use crate::image::resize::Resizer;
-use crate::metadata::Metadata;
-use crate::model::{ModelFile, PIXELS};
+use crate::onnx::{Graph, Metadata, ModelFile, Network, Runtime, input_len};
 use crate::options::Options;
-use crate::preprocessing::{Preprocessing, input_len};
-use crate::{Result, onnxruntime};
+use crate::preprocessing::Preprocessing;
 
 /// What came of a batch: `values` is (N, D) row-major, zero where `errors` has a reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +21,11 @@ pub struct Features {
 /// Bytes to embeddings with one model.
 #[derive(Debug)]
 pub struct FeatureExtractor {
-    checksum: String,
+    checksum: Option<String>,
     preprocessing: Preprocessing,
     decode: DecodeOptions,
     resizer: Resizer,
-    network: Option<Embedder>,
+    network: Option<Network>,
     embedding_dim: usize,
     chunk: usize,
     /// Input of one run, (chunk, ...); allocated once.
@@ -36,8 +33,7 @@ pub struct FeatureExtractor {
 }
 
 impl FeatureExtractor {
-    /// Prepares the network of the ONNX file `model`, run by the ONNX Runtime in the folder `bundled` (or the one that
-    /// `SPARKCIDER_ONNXRUNTIME` names). It is run once on a black image, so that what cannot work fails here.
+    /// Prepares the network of the ONNX file `model`. It is run once on a black image, so that what cannot work fails here.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::Model`], [`Error::Runtime`] or [`Error::Option`], each before any image is read.
@@ -46,16 +42,16 @@ impl FeatureExtractor {
     /// [`Error::Model`]: crate::Error::Model
     /// [`Error::Runtime`]: crate::Error::Runtime
     /// [`Error::Option`]: crate::Error::Option
-    pub fn new(model: &Path, bundled: &Path, options: &Options) -> Result<Self> {
+    pub fn new(model: &Path, runtime: &Runtime, options: &Options) -> Result<Self> {
         let decode = options.decode()?;
         let file = ModelFile::open(model)?;
         let (name, checksum) = (file.shown(), file.checksum());
         let graph = Graph::decode(&name, &file.onnx)?;
-        let network = Embedder::load(file, &graph, &onnxruntime::library(bundled)?, options)?;
+        let network = Network::load(file, &graph, runtime, options)?;
         let preprocessing = Preprocessing::resolve(network.input(), &Metadata::new(&name, &graph), options)?;
         let chunk = network.chunk(preprocessing.image_len());
         let mut extractor = Self {
-            checksum,
+            checksum: Some(checksum),
             decode,
             resizer: Resizer::default(),
             network: Some(network),
@@ -70,7 +66,7 @@ impl FeatureExtractor {
         Ok(extractor)
     }
 
-    /// The built-in model `pixels`: the image itself, resized and scaled, (H, W, 3) unless `options` say otherwise.
+    /// No network: the image itself, resized and scaled, (H, W, 3) unless `options` say otherwise.
     ///
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if a value is out of its range, or is about the output of a network.
@@ -88,7 +84,7 @@ impl FeatureExtractor {
     fn without_network(preprocessing: Preprocessing, decode: DecodeOptions) -> Self {
         let embedding_dim = preprocessing.image_len();
         Self {
-            checksum: PIXELS.to_owned(),
+            checksum: None,
             preprocessing,
             decode,
             resizer: Resizer::default(),
@@ -105,10 +101,10 @@ impl FeatureExtractor {
         self.embedding_dim
     }
 
-    /// SHA-256 of the model file in hexadecimal, or `pixels`.
+    /// SHA-256 of the model file in hexadecimal; `None` without a network.
     #[must_use]
-    pub fn checksum(&self) -> &str {
-        &self.checksum
+    pub fn checksum(&self) -> Option<&str> {
+        self.checksum.as_deref()
     }
 
     /// How images are prepared, everything decided.
@@ -124,6 +120,18 @@ impl FeatureExtractor {
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) if the network itself fails: then no row can be right.
+    ///
+    /// ```
+    /// use sparkcider::{FeatureExtractor, Options};
+    ///
+    /// let options = Options { input_size: Some((1, 1)), ..Options::default() };
+    /// let red = sparkcider::image::encode_jpeg(&[200, 0, 0].repeat(64), 8, 8, 100)?;
+    /// let mut extractor = FeatureExtractor::pixels(&options)?;
+    /// let features = extractor.extract([Some(red.as_slice()), None].into_iter())?;
+    /// assert_eq!(features.values.len(), 2 * extractor.embedding_dim());
+    /// assert_eq!(features.errors, [None, Some("null image".to_owned())]);
+    /// # Ok::<(), sparkcider::Error>(())
+    /// ```
     pub fn extract<'a>(&mut self, rows: impl ExactSizeIterator<Item = Option<&'a [u8]>>) -> Result<Features> {
         let n = rows.len();
         let mut values = vec![0.0; n * self.embedding_dim];

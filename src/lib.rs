@@ -1,48 +1,49 @@
 //! sparkcider: images to embeddings to principal components, over Arrow batches.
 //!
-//! The way of the data, each stage in the file of its name:
+//! The way of the data, each stage in the file or folder of its name:
 //!
-//! | stage | type | shape | dtype, range | file |
+//! | stage | type | shape | dtype, range | where |
 //! |---|---|---|---|---|
 //! | encoded bytes | `&[u8]` | | JPEG, PNG, GIF, BMP, TIFF, WebP | |
 //! | image | [`image::RgbImage`] | (H, W, 3) | u8, 0..=255 | `image/` |
 //! | tensor | `&[f32]` | (n, 3, H, W) or (n, H, W, 3) | f32, as the model wants it | `tensor.rs`, as `preprocessing.rs` decides |
-//! | embedding | `Vec<f32>` | (N, D) | f32 | `embedding.rs`, joined by `extractor.rs` |
-//! | moments | [`pca::moments::Moments`] | N, (D), (D, D) | f64 | `pca/moments.rs` |
+//! | embedding | `Vec<f32>` | (N, D) | f32 | `onnx/`, joined by `extractor.rs` |
+//! | moments | [`pca::Moments`] | N, (D), (D, D) | f64 | `pca/moments.rs` |
 //! | components | [`pca::Pca`] | (k, D) | f64 | `pca/` |
-//! | projected | [`pca::projection::Projected`] | (N, k) | as the rows | `pca/projection.rs` |
+//! | projected | [`pca::Projected`] | (N, k) | as the rows | `pca/projection.rs` |
 //!
-//! Calls point down: `image/` knows no tensor, Arrow stops at [`columns`], and pyo3 lives in `python/` under the
-//! feature `python`, so that `cargo test` builds the core with no Python at all.
+//! [`columns`] does the same over Arrow columns. `tests/layers.rs` checks that calls point down: `image/` and `pca/` use
+//! nothing of one another, only `columns/` and `python/` name Arrow, and only `python/`, under the feature `python`,
+//! names pyo3.
 
-pub mod error;
+#![deny(unreachable_pub)]
+
+mod error;
+mod parse;
 
 pub mod image;
 pub mod tensor;
 
-pub mod graph;
-mod metadata;
-pub mod model;
-pub mod options;
-pub mod preprocessing;
+mod pooling;
 
-pub mod channels;
-pub mod embedding;
-pub mod layers;
-pub mod onnxruntime;
-pub mod pooling;
+mod options;
+
+pub mod onnx;
+
+mod preprocessing;
+
+mod extractor;
 
 pub mod pca;
 
-pub mod extractor;
-
 pub mod columns;
-
-pub mod samples;
 
 #[cfg(feature = "python")]
 mod python;
-mod words;
 
 pub use error::{Error, Result};
-pub use extractor::FeatureExtractor;
+pub use extractor::{FeatureExtractor, Features};
+pub use onnx::Runtime;
+pub use options::{INTRA_THREADS, Options, PIXEL_LIMITS};
+pub use pooling::Pooling;
+pub use preprocessing::Preprocessing;

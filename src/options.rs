@@ -2,12 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use crate::image::decode::DecodeOptions;
-use crate::image::decode::limits::{DecodeLimits, MAX_PIXELS};
+use crate::image::decode::{DecodeLimits, DecodeOptions, MAX_PIXELS};
 use crate::image::resize::{Filter, ResizeMode};
 use crate::pooling::Pooling;
 use crate::tensor::{ColorOrder, Layout, Normalization};
-use crate::{Result, words};
+use crate::{Result, parse};
 
 /// Threads inside one operator: more than any processor has would only take memory.
 pub const INTRA_THREADS: RangeInclusive<u64> = 1..=1024;
@@ -76,7 +75,7 @@ impl Options {
     /// [`crate::Error::Option`] if `max_pixels` is out of its range.
     pub fn decode(&self) -> Result<DecodeOptions> {
         let max_pixels =
-            words::whole("max_pixels", &PIXEL_LIMITS, Some(self.max_pixels), &self.max_pixels.to_string())?;
+            parse::whole_number("max_pixels", &PIXEL_LIMITS, Some(self.max_pixels), &self.max_pixels.to_string())?;
         let limits = DecodeLimits { max_pixels };
         Ok(DecodeOptions { apply_exif: self.apply_exif, limits, background: self.background })
     }
@@ -87,6 +86,7 @@ impl Options {
     /// [`crate::Error::Option`] if they are out of their range.
     pub fn threads(&self) -> Result<usize> {
         let found = self.intra_threads;
-        words::whole("intra_threads", &INTRA_THREADS, Some(found), &found.to_string()).map(|threads| threads as usize)
+        parse::whole_number("intra_threads", &INTRA_THREADS, Some(found), &found.to_string())
+            .map(|threads| threads as usize)
     }
 }

@@ -5,20 +5,15 @@
 
 use crate::image::RgbImage;
 use crate::image::resize::{
-    CROP_RATIO, Filter, MAX_TARGET_SIDE, ResizeMode, ResizeOptions, Resizer, Target, check_crop_ratio, check_sides,
-    no_crop_ratio, no_sides,
+    CROP_RATIO, Filter, ResizeMode, ResizeOptions, Resizer, Target, check_crop_ratio, no_crop_ratio,
 };
-use crate::metadata::{Metadata, Said};
-use crate::model::{InputSpec, PIXELS};
+use crate::onnx::{InputSpec, Metadata, Said, image_len, input_size};
 use crate::options::Options;
 use crate::tensor::{Layout, Normalization, TensorWriter};
 use crate::{Error, Result};
 
 /// Side of the `pixels` model's image where no `input_size` is given (study E's alternative to a network).
 const PIXELS_SIDE: u32 = 20;
-
-/// Most bytes of one run's input. Only a graph with a fixed batch of many large images asks for more.
-const MAX_INPUT_BYTES: usize = 1 << 30;
 
 /// How an image becomes the model's input: everything decided and checked.
 #[derive(Clone, Debug)]
@@ -28,7 +23,7 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// The built-in model `pixels`: 20 x 20, nearest, (H, W, 3) in [0, 1] unless `options` say otherwise.
+    /// Without a network: 20 x 20, nearest, (H, W, 3) in [0, 1] unless `options` say otherwise.
     ///
     /// # Errors
     /// [`Error::Option`] if a value is out of its range, or is about the output of a network.
@@ -44,7 +39,7 @@ impl Preprocessing {
                 return Err(Error::Option { name, expected, found });
             }
         }
-        let metadata = Metadata::none(PIXELS);
+        let metadata = Metadata::none("pixels");
         let size = options.input_size.unwrap_or((PIXELS_SIDE, PIXELS_SIDE));
         let normalization = options.normalization.unwrap_or(Normalization::Unit);
         Ok(Self {
@@ -125,57 +120,6 @@ fn writer(
 
 fn value<T>(said: Said<T>) -> T {
     said.value
-}
-
-/// (height, width) of a network's input.
-///
-/// # Errors
-/// [`Error::Option`] if the user's size is out of its range or not the graph's, or nobody says one; [`Error::Model`] if
-/// that of the file or the graph is out of its range.
-pub(crate) fn input_size(input: &InputSpec, metadata: &Metadata, user: Option<(u32, u32)>) -> Result<(u32, u32)> {
-    let model = metadata.model();
-    let Some(Said { value: size, origin }) = metadata.or_said("input_size", user, parse_size)? else {
-        let size = input.height.zip(input.width).ok_or_else(|| Error::Option {
-            name: "input_size",
-            expected: "given as (height, width)".to_owned(),
-            found: format!("nothing: the graph of {model} takes images of any size"),
-        })?;
-        let reason =
-            format!("its graph takes images of {size:?} pixels; at most {MAX_TARGET_SIDE} a side are possible");
-        return check_sides(size).map_err(|_| Error::Model { model: model.to_owned(), reason });
-    };
-    let (height, width) = check_sides(size)?;
-    if input.height.is_some_and(|h| h != height) || input.width.is_some_and(|w| w != width) {
-        let shown = |n: Option<u32>| n.map_or("?".to_owned(), |n| n.to_string());
-        let expected = format!("({}, {}), the only size that {model} takes", shown(input.height), shown(input.width));
-        return Err(origin.refuse(model, "input_size", expected, format!("({height}, {width})")));
-    }
-    Ok(size)
-}
-
-/// Values of a run of `n` images.
-///
-/// # Errors
-/// [`Error::Model`] if they would take more than a gibibyte.
-pub(crate) fn input_len(model: &str, n: usize, size: (u32, u32)) -> Result<usize> {
-    let len = image_len(size).checked_mul(n);
-    len.filter(|&len| len <= MAX_INPUT_BYTES / size_of::<f32>()).ok_or_else(|| Error::Model {
-        model: model.to_owned(),
-        reason: format!("takes {n} images of {size:?} pixels in a run; at most {MAX_INPUT_BYTES} bytes are possible"),
-    })
-}
-
-fn image_len((height, width): (u32, u32)) -> usize {
-    height as usize * width as usize * 3
-}
-
-/// `224` or `224x192` as (height, width).
-fn parse_size(text: &str) -> Result<(u32, u32)> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height), Ok(width)) => check_sides((height, width)),
-        _ => Err(no_sides(text.to_owned())),
-    }
 }
 
 fn parse_crop_ratio(text: &str) -> Result<f32> {

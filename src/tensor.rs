@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::image::RgbImage;
-use crate::{Error, Result, words};
+use crate::{Error, Result, parse};
 
 /// Mean of ImageNet's training images, BGR, in levels: Caffe's VGG models, `keras.applications` mode `caffe`.
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
@@ -33,7 +33,7 @@ impl Layout {
     /// # Errors
     /// [`Error::Option`] for another word.
     pub fn parse(option: &'static str, text: &str) -> Result<Self> {
-        words::parse(option, &LAYOUTS, text)
+        parse::choice(option, &LAYOUTS, text)
     }
 }
 
@@ -47,7 +47,7 @@ impl FromStr for Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(words::word(&LAYOUTS, self).unwrap_or_default())
+        formatter.write_str(parse::name_of(&LAYOUTS, self).unwrap_or_default())
     }
 }
 
@@ -66,13 +66,13 @@ impl FromStr for ColorOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        words::parse("color_order", &COLOR_ORDERS, text)
+        parse::choice("color_order", &COLOR_ORDERS, text)
     }
 }
 
 impl fmt::Display for ColorOrder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(words::word(&COLOR_ORDERS, self).unwrap_or_default())
+        formatter.write_str(parse::name_of(&COLOR_ORDERS, self).unwrap_or_default())
     }
 }
 
@@ -110,7 +110,7 @@ impl FromStr for Normalization {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        words::parse("normalization", &PRESETS, text)
+        parse::choice("normalization", &PRESETS, text)
     }
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Normalization {
             Self::MeanStd { mean: [r, g, b], std: [s, t, u] } => {
                 write!(formatter, "mean ({r}, {g}, {b}), std ({s}, {t}, {u})")
             }
-            preset => formatter.write_str(words::word(&PRESETS, preset).unwrap_or_default()),
+            preset => formatter.write_str(parse::name_of(&PRESETS, preset).unwrap_or_default()),
         }
     }
 }
@@ -193,6 +193,17 @@ impl TensorWriter {
     ///
     /// # Errors
     /// [`Error::Shape`] if `out` is not 3 x H x W long.
+    ///
+    /// ```
+    /// use sparkcider::image::RgbImage;
+    /// use sparkcider::tensor::{ColorOrder, Layout, Normalization, TensorWriter};
+    ///
+    /// let pixel = RgbImage::new(1, 1, vec![255, 0, 51])?;
+    /// let mut tensor = [0.0; 3];
+    /// TensorWriter::new(Layout::Nchw, ColorOrder::Bgr, Normalization::Unit)?.write(&pixel, &mut tensor)?;
+    /// assert_eq!(tensor, [0.2, 0.0, 1.0]);
+    /// # Ok::<(), sparkcider::Error>(())
+    /// ```
     pub fn write(&self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
         let pixels = image.pixels();
         if out.len() != pixels.len() {

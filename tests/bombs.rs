@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sparkcider::image::decode::limits::DecodeLimits;
-use sparkcider::image::decode::{DecodeOptions, decode};
+use sparkcider::image::decode::{DecodeLimits, DecodeOptions, decode};
 
 /// Memory beside the multiple of the RGB image.
 const SLACK: u64 = 64 << 20;

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use sparkcider::Error;
 use sparkcider::image::RgbImage;
-use sparkcider::image::decode::limits::DecodeLimits;
-use sparkcider::image::decode::{DecodeOptions, decode};
+use sparkcider::image::decode::{DecodeLimits, DecodeOptions, decode};
 
 /// Far above the slowest file, a photo of 9 megapixels (70 ms to 0.6 s in the dev profile, by load); a hang would take for ever.
 const SLOW: Duration = Duration::from_secs(5);

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 
 use sparkcider::Error;
-use sparkcider::pca::moments::{MAX_ROWS_KEPT, MAX_SCATTER_FEATURES, Moments};
-use sparkcider::pca::projection::Projection;
-use sparkcider::pca::{Keep, Pca, Real, Solver};
+use sparkcider::pca::{Keep, MAX_ROWS_KEPT, MAX_SCATTER_FEATURES, Moments, Pca, Projection, Real, Solver};
 
 /// Both sides work in f64; what is left is the rounding of squared singular values.
 const RELATIVE: f64 = 1e-9;

@@ -2,9 +2,7 @@
 #![allow(clippy::unwrap_used)] // tests: shared functions
 
 use proptest::prelude::*;
-use sparkcider::pca::moments::Moments;
-use sparkcider::pca::sketch::{Basis, Sketch};
-use sparkcider::pca::{Keep, Krylov, Pca};
+use sparkcider::pca::{Basis, Keep, Krylov, Moments, Pca, Sketch};
 
 /// Of a mean or scatter, relative to the largest value: sums of a few hundred numbers in f64 in another order.
 const ROUNDING: f64 = 1e-11;
@@ -46,7 +44,7 @@ fn read(bytes: &[u8]) {
     }
     if let Ok(pca) = Pca::from_bytes(bytes) {
         let row = vec![1.0_f64; pca.mean().len()];
-        let projection = sparkcider::pca::projection::Projection::new(&pca, true, true);
+        let projection = sparkcider::pca::Projection::new(&pca, true, true);
         let _ = projection.project(&[Some(&row[..])], false);
         let _ = projection.reconstruction_error(&[Some(&row[..])], false);
         let _ = (pca.singular_values(), pca.explained_variance_ratio());

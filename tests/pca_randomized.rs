@@ -8,9 +8,7 @@
 
 use ndarray::Array2;
 use sparkcider::Error;
-use sparkcider::pca::moments::Moments;
-use sparkcider::pca::sketch::{Basis, Sketch};
-use sparkcider::pca::{Keep, Krylov, Pca, Solver};
+use sparkcider::pca::{Basis, Keep, Krylov, Moments, Pca, Sketch, Solver};
 
 /// The bound on variance ratios for decaying spectra.
 const RATIO: f64 = 1e-3;

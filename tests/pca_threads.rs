@@ -2,8 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // tests
 
-use sparkcider::pca::moments::Moments;
-use sparkcider::pca::{Keep, Pca};
+use sparkcider::pca::{Keep, Moments, Pca};
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()

@@ -8,7 +8,7 @@ use arrow_array::types::Float32Type;
 use arrow_array::{Array, ArrayRef, BinaryArray, LargeListArray, ListArray};
 use libfuzzer_sys::fuzz_target;
 use sparkcider::columns::{FloatRows, binary_rows, float_rows};
-use sparkcider::pca::moments::Moments;
+use sparkcider::pca::Moments;
 
 #[derive(Arbitrary, Debug)]
 struct Input {

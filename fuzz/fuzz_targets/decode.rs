@@ -2,8 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sparkcider::image::decode::limits::DecodeLimits;
-use sparkcider::image::decode::{DecodeOptions, decode};
+use sparkcider::image::decode::{DecodeLimits, DecodeOptions, decode};
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = DecodeLimits { max_pixels: 1 << 20 };

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use sparkcider::image::decode::{DecodeOptions, decode};
-use sparkcider::samples::encode_jpeg;
+use sparkcider::image::encode_jpeg;
 
 /// Eight pixels, which decode in microseconds.
 static JPEG: LazyLock<Vec<u8>> = LazyLock::new(|| encode_jpeg(&[90; 24], 2, 4, 90).expect("a small JPEG"));

@@ -2,10 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sparkcider::channels::map_layouts;
-use sparkcider::graph::Graph;
+use sparkcider::onnx::{Graph, map_layouts};
 use sparkcider::image::resize::{Filter, ResizeMode};
-use sparkcider::pooling::Pooling;
+use sparkcider::Pooling;
 use sparkcider::tensor::{ColorOrder, Layout, Normalization};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sparkcider::pca::moments::Moments;
-use sparkcider::pca::projection::Projection;
-use sparkcider::pca::sketch::{Basis, Sketch};
-use sparkcider::pca::{Keep, Krylov, Pca};
+use sparkcider::pca::{Basis, Moments, Projection, Sketch, Keep, Krylov, Pca};
 
 /// Features of state that is used, not only read: an eigenproblem of more takes seconds.
 const MOST: usize = 64;

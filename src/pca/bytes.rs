@@ -1,6 +1,6 @@
 //! Saved state: a magic word, a version, then little-endian numbers.
 
-use super::MAX_FEATURES;
+use super::limits::MAX_FEATURES;
 use crate::{Error, Result};
 
 /// Rows that a count may state: up to here it is exact as a divisor in f64.

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::MAX_FEATURES;
 use super::block::{Real, Rows, Skip, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
+use super::limits::MAX_FEATURES;
 use super::scatter::Scatter;
 use crate::{Error, Result};
 
@@ -60,6 +60,15 @@ impl Moments {
     /// # Errors
     /// [`Error::Shape`] or [`Error::NonFinite`] for the first row that cannot be used, with its index in `rows`;
     /// [`Error::Pca`] if D is over [`MAX_SCATTER_FEATURES`] and the rows are more than [`MAX_ROWS_KEPT`].
+    ///
+    /// ```
+    /// use sparkcider::pca::Moments;
+    ///
+    /// let mut moments = Moments::new();
+    /// moments.update(&[Some([0.0, 1.0].as_slice()), Some(&[2.0, 3.0])], false)?;
+    /// assert_eq!(moments.mean(), [1.0, 2.0]);
+    /// # Ok::<(), sparkcider::Error>(())
+    /// ```
     pub fn update<T: Real>(&mut self, rows: &[Option<&[T]>], skip_invalid: bool) -> Result<usize> {
         let valid = valid_rows(rows, self.n_features, Skip::invalid(skip_invalid, Skip::Nothing))?;
         let added = valid.iter().flatten().count();

@@ -3,8 +3,8 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::Pca;
 use super::block::{Real, Skip, reciprocal, valid_rows};
+use super::model::Pca;
 use crate::Result;
 
 /// Bytes of rows in f64 per product: they stay in the cache.
@@ -70,6 +70,18 @@ impl Projection {
     ///
     /// # Errors
     /// [`crate::Error::Shape`] or [`crate::Error::NonFinite`] for the first row that cannot be used.
+    ///
+    /// ```
+    /// use sparkcider::pca::{Keep, Moments, Pca, Projection};
+    ///
+    /// let mut moments = Moments::new();
+    /// moments.update(&[Some([0.0, 0.0].as_slice()), Some(&[3.0, 4.0])], false)?;
+    /// let pca = Pca::fit(&moments, Keep::Components(1), false, None)?;
+    /// let projected = Projection::new(&pca, true, false).project(&[Some([3.0, 4.0].as_slice()), None], true)?;
+    /// assert!((projected.values[0] - 2.5_f64).abs() < 1e-12); // half of the distance between the two rows
+    /// assert_eq!(projected.valid, [true, false]);
+    /// # Ok::<(), sparkcider::Error>(())
+    /// ```
     pub fn project<T: Real>(&self, rows: &[Option<&[T]>], skip_invalid: bool) -> Result<Projected<T>> {
         let k = self.n_components();
         let rows = valid_rows(rows, self.n_features(), Skip::invalid(skip_invalid, Skip::Nulls))?;

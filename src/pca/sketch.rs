@@ -3,9 +3,9 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::MAX_FEATURES;
 use super::block::{Block, Real, Rows, Skip, divisor, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
+use super::limits::check_features;
 use crate::{Error, Result};
 
 /// "Sparkcider sketch" and "basis".
@@ -31,7 +31,7 @@ impl Basis {
     /// No directions: a sketch for it sums count, mean and variances only.
     ///
     /// # Errors
-    /// [`Error::Option`] if D is 0 or over [`MAX_FEATURES`].
+    /// [`Error::Option`] if D is 0 or over [`MAX_FEATURES`](super::MAX_FEATURES).
     pub fn empty(n_features: usize) -> Result<Self> {
         check_features(n_features)?;
         Ok(Self { pass: 0, columns: Mat::zeros(n_features, 0) })
@@ -232,19 +232,6 @@ impl Sketch {
         reader.end()?;
         Ok(Self { pass, n_invalid, count, mean, squares, products, projected_mean })
     }
-}
-
-/// # Errors
-/// [`Error::Option`] if D is 0 or over [`MAX_FEATURES`].
-pub(crate) fn check_features(n_features: usize) -> Result<()> {
-    if (1..=MAX_FEATURES).contains(&n_features) {
-        return Ok(());
-    }
-    Err(Error::Option {
-        name: "n_features",
-        expected: format!("from 1 to {MAX_FEATURES}"),
-        found: n_features.to_string(),
-    })
 }
 
 fn add_squares(sums: &mut [f64], row: &[f64]) {

@@ -4,20 +4,14 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::onnxruntime::{build_info, library};
-use crate::python::error::detach;
-use crate::python::extractor::bundled_runtime;
+use crate::python::runtime::{library_path, runtime};
 
 /// (path, build line) of the ONNX Runtime that sessions use; loads it.
 #[pyfunction]
 #[pyo3(name = "_onnxruntime")]
-pub fn onnxruntime(py: Python<'_>) -> PyResult<(PathBuf, &'static str)> {
-    let bundled = bundled_runtime(py)?;
-    detach(py, || {
-        let path = library(&bundled)?;
-        let info = build_info(&path)?;
-        Ok((path, info))
-    })
+pub(super) fn onnxruntime(py: Python<'_>) -> PyResult<(PathBuf, &'static str)> {
+    let path = library_path(py)?;
+    Ok((path, runtime(py)?.build_info()))
 }
 
 /// "release" or "debug": how this module was compiled. `scripts/check_wheel.py` looks for the line in the library, where
@@ -27,14 +21,14 @@ static BUILD: &str = if cfg!(debug_assertions) { "sparkcider build: debug" } els
 /// "release" or "debug": how this module was compiled.
 #[pyfunction]
 #[pyo3(name = "_build_profile")]
-pub fn build_profile() -> &'static str {
+pub(super) fn build_profile() -> &'static str {
     BUILD.trim_start_matches("sparkcider build: ")
 }
 
 /// The vector extensions of this processor that decide the speed of decoding, networks and products.
 #[pyfunction]
 #[pyo3(name = "_cpu_features")]
-pub fn cpu_features() -> Vec<&'static str> {
+pub(super) fn cpu_features() -> Vec<&'static str> {
     let found: &[(&str, bool)] = &[
         #[cfg(target_arch = "x86_64")]
         ("sse4.1", is_x86_feature_detected!("sse4.1")),

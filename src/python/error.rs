@@ -17,7 +17,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Decode { .. } | Error::ImageTooLarge { .. } => ImageDecodeError::new_err(message),
             Error::ModelNotFound { .. } => PyFileNotFoundError::new_err(message),
-            Error::Model { .. } | Error::Runtime { .. } => ModelError::new_err(message),
+            Error::ModelIo { .. } | Error::Model { .. } | Error::Runtime { .. } => ModelError::new_err(message),
             Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::NonFinite { .. } | Error::Pca { .. } => {
                 PcaError::new_err(message)
             }
@@ -28,6 +28,6 @@ impl From<Error> for PyErr {
 }
 
 /// Leaves the GIL, runs `work`, maps its error. Every boundary function goes through here.
-pub fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+pub(super) fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     py.detach(work).map_err(PyErr::from)
 }

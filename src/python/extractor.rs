@@ -7,14 +7,17 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3_arrow::input::AnyArray;
 
-use crate::columns::{binary_rows, features_columns};
+use crate::columns;
 use crate::extractor::FeatureExtractor;
-use crate::model::PIXELS;
 use crate::options::Options;
 use crate::python::error::detach;
 use crate::python::locked::{Locked, map};
 use crate::python::options::Numbers;
+use crate::python::runtime::runtime;
 use crate::tensor::Layout;
+
+/// The model that needs no file: images, resized and flattened.
+const PIXELS: &str = "pixels";
 
 /// Turns encoded images into embeddings with one model.
 ///
@@ -115,8 +118,8 @@ impl PyFeatureExtractor {
         let extractor = if model.as_os_str() == PIXELS {
             detach(py, || FeatureExtractor::pixels(&options))?
         } else {
-            let (model, bundled) = (resolved(py, model)?, bundled_runtime(py)?);
-            detach(py, || FeatureExtractor::new(&model, &bundled, &options))?
+            let (model, runtime) = (resolved(py, model)?, runtime(py)?);
+            detach(py, || FeatureExtractor::new(&model, &runtime, &options))?
         };
         Ok(extractor.into())
     }
@@ -142,12 +145,8 @@ impl PyFeatureExtractor {
                 process::id()
             )));
         }
-        let [features, errors] = map(py, images, |batch| {
-            let rows = binary_rows(batch.as_ref())?;
-            let features = self.extractor.with(py, |extractor| extractor.extract(rows.into_iter()))?;
-            let (features, errors) = features_columns(features, self.embedding_dim)?;
-            Ok([features, errors])
-        })?;
+        let [features, errors] =
+            map(py, images, |batch| self.extractor.with(py, |extractor| columns::extract(extractor, batch)))?;
         Ok((features, errors))
     }
 
@@ -163,7 +162,7 @@ impl From<FeatureExtractor> for PyFeatureExtractor {
         Self {
             embedding_dim: extractor.embedding_dim(),
             input_size: extractor.preprocessing().size(),
-            checksum: extractor.checksum().to_owned(),
+            checksum: extractor.checksum().unwrap_or(PIXELS).to_owned(),
             extractor: Locked::new(extractor),
             pid: process::id(),
         }
@@ -177,10 +176,4 @@ fn resolved(py: Python<'_>, model: PathBuf) -> PyResult<PathBuf> {
     }
     // as str, which keeps the slashes of a URI; bytes that are not UTF-8 become lone surrogates and come back as bytes
     py.import("sparkcider.models")?.call_method1("resolve", (model.as_os_str(),))?.extract()
-}
-
-/// The folder beside the compiled module that holds the wheel's ONNX Runtime.
-pub fn bundled_runtime(py: Python<'_>) -> PyResult<PathBuf> {
-    let module: PathBuf = py.import("sparkcider._native")?.filename()?.extract()?;
-    Ok(module.with_file_name("onnxruntime"))
 }

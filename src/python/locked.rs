@@ -13,16 +13,16 @@ use crate::python::error::detach;
 
 /// State that one thread at a time uses. The lock is only ever taken with the GIL released, so a thread that waits for it
 /// stops no other.
-pub struct Locked<T>(Mutex<T>);
+pub(super) struct Locked<T>(Mutex<T>);
 
 impl<T: Send> Locked<T> {
     /// Puts `state` behind a lock.
-    pub fn new(state: T) -> Self {
+    pub(super) fn new(state: T) -> Self {
         Self(Mutex::new(state))
     }
 
     /// Releases the GIL, takes the lock and runs `work`.
-    pub fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> Result<R> + Send) -> PyResult<R> {
+    pub(super) fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> Result<R> + Send) -> PyResult<R> {
         // A panic in `work` is raised in Python; the state behind it is only read and replaced whole.
         detach(py, || work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -31,7 +31,11 @@ impl<T: Send> Locked<T> {
 /// Calls `work` with an array, or with each batch of a stream as it arrives.
 ///
 /// For a stream it first gets an array of no rows: a wrong type fails before anything is pulled.
-pub fn for_each(py: Python<'_>, column: AnyArray, mut work: impl FnMut(&ArrayRef) -> PyResult<()>) -> PyResult<()> {
+pub(super) fn for_each(
+    py: Python<'_>,
+    column: AnyArray,
+    mut work: impl FnMut(&ArrayRef) -> PyResult<()>,
+) -> PyResult<()> {
     let stream = match column {
         AnyArray::Array(array) => return work(&array.into_inner().0),
         AnyArray::Stream(stream) => stream,
@@ -46,7 +50,7 @@ pub fn for_each(py: Python<'_>, column: AnyArray, mut work: impl FnMut(&ArrayRef
 }
 
 /// Applies `work` to an array, or to each batch of a stream, and gives its `N` columns as pyarrow's kind of the same.
-pub fn map<const N: usize>(
+pub(super) fn map<const N: usize>(
     py: Python<'_>,
     column: AnyArray,
     mut work: impl FnMut(&ArrayRef) -> PyResult<[ArrayRef; N]>,

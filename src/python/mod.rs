@@ -13,6 +13,7 @@ mod moments;
 mod options;
 mod pca;
 mod randomized;
+mod runtime;
 mod samples;
 
 /// sparkcider's Rust core.

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::graph::{Declared, Graph};
-use crate::layers::layers;
-use crate::model::ModelFile;
+use crate::onnx::{Declared, Graph, ModelFile, layers};
 use crate::python::error::detach;
-use crate::python::extractor::bundled_runtime;
 use crate::python::options::sides;
+use crate::python::runtime::runtime;
 use crate::tensor::Layout;
 
 /// Name, and axes or None where even their number is open.
@@ -22,7 +20,7 @@ type Layer = (String, String, Vec<i64>, Option<String>);
 /// (opset, inputs, outputs, metadata, external weights) as an ONNX file says; loads no ONNX Runtime.
 #[pyfunction]
 #[pyo3(name = "_model_summary")]
-pub fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> {
+pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> {
     let values = |declared: Vec<Declared>| declared.into_iter().map(|value| (value.name, value.shape)).collect();
     detach(py, || {
         let file = ModelFile::open(&path)?;
@@ -34,7 +32,7 @@ pub fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> {
 /// (name, operator, shape for one image, layout of a map where it is known) of each tensor that `layer` can name.
 #[pyfunction]
 #[pyo3(name = "_model_layers", signature = (path, input_size=None, layout=None))]
-pub fn model_layers(
+pub(super) fn model_layers(
     py: Python<'_>,
     path: PathBuf,
     input_size: Option<Bound<'_, PyAny>>,
@@ -42,8 +40,8 @@ pub fn model_layers(
 ) -> PyResult<Vec<Layer>> {
     let layout = layout.map(str::parse::<Layout>).transpose()?;
     let size = input_size.as_ref().map(sides).transpose()?;
-    let bundled = bundled_runtime(py)?;
-    let found = detach(py, || layers(&path, &bundled, size, layout))?;
+    let runtime = runtime(py)?;
+    let found = detach(py, || layers(&path, &runtime, size, layout))?;
     let text = |layout: Option<Layout>| layout.map(|layout| layout.to_string());
     Ok(found.into_iter().map(|layer| (layer.name, layer.operator, layer.shape, text(layer.layout))).collect())
 }

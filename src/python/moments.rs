@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_arrow::input::AnyArray;
 
-use crate::columns::{FloatRows, float_rows};
-use crate::pca::moments::Moments;
+use crate::columns::update_moments;
+use crate::pca::Moments;
 use crate::python::error::detach;
 use crate::python::locked::{Locked, for_each};
 
@@ -51,10 +51,7 @@ impl PyMoments {
     fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
         let mut added = 0;
         for_each(py, features, |batch| {
-            added += match float_rows(batch)? {
-                FloatRows::F32(rows) => self.moments.with(py, |moments| moments.update(&rows, skip_invalid))?,
-                FloatRows::F64(rows) => self.moments.with(py, |moments| moments.update(&rows, skip_invalid))?,
-            };
+            added += self.moments.with(py, |moments| update_moments(moments, batch, skip_invalid))?;
             Ok(())
         })?;
         Ok(added)

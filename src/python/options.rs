@@ -5,13 +5,13 @@ use pyo3::prelude::*;
 use crate::image::resize::{no_crop_ratio, no_sides};
 use crate::options::{INTRA_THREADS, Options, PIXEL_LIMITS};
 use crate::tensor::Normalization;
-use crate::{Error, Result, words};
+use crate::{Error, Result, parse};
 
 /// A value as Python gives it.
-pub type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+pub(super) type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// The keyword arguments that are more than a word.
-pub struct Numbers<'a, 'py> {
+pub(super) struct Numbers<'a, 'py> {
     pub input_size: Given<'a, 'py>,
     pub crop_ratio: Given<'a, 'py>,
     pub normalization: Given<'a, 'py>,
@@ -25,18 +25,20 @@ impl Numbers<'_, '_> {
     ///
     /// # Errors
     /// [`Error::Option`] for a value of another type, or one that its type cannot hold.
-    pub fn options(&self) -> Result<Options> {
+    pub(super) fn options(&self) -> Result<Options> {
         let defaults = Options::default();
         Ok(Options {
             input_size: self.input_size.map(sides).transpose()?,
             crop_ratio: self.crop_ratio.map(crop_ratio).transpose()?,
             normalization: self.normalization.map(normalization).transpose()?,
             intra_threads: match self.intra_threads {
-                Some(given) => words::whole("intra_threads", &INTRA_THREADS, given.extract().ok(), &shown(given))?,
+                Some(given) => {
+                    parse::whole_number("intra_threads", &INTRA_THREADS, given.extract().ok(), &shown(given))?
+                }
                 None => defaults.intra_threads,
             },
             max_pixels: match self.max_pixels {
-                Some(given) => words::whole("max_pixels", &PIXEL_LIMITS, given.extract().ok(), &shown(given))?,
+                Some(given) => parse::whole_number("max_pixels", &PIXEL_LIMITS, given.extract().ok(), &shown(given))?,
                 None => defaults.max_pixels,
             },
             background: self.background.map(background).transpose()?,
@@ -50,7 +52,7 @@ fn shown(given: &Bound<'_, PyAny>) -> String {
 }
 
 /// A side for a square, or (height, width).
-pub fn sides(given: &Bound<'_, PyAny>) -> Result<(u32, u32)> {
+pub(super) fn sides(given: &Bound<'_, PyAny>) -> Result<(u32, u32)> {
     let square = given.extract::<u32>().map(|side| (side, side));
     square
         .or_else(|_| given.extract::<[u32; 2]>().map(|[height, width]| (height, width)))

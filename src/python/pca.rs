@@ -1,17 +1,15 @@
 //! `Pca`: features in as Arrow lists, projections out as Arrow lists, arrays as numpy.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use arrow_array::ArrayRef;
 use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_arrow::input::AnyArray;
 
-use crate::columns::{FloatRows, float_lists, float_rows};
-use crate::pca::projection::Projection;
-use crate::pca::{Keep, Pca, Real};
+use crate::columns;
+use crate::pca::{Keep, Pca, Projection};
 use crate::python::error::detach;
 use crate::python::locked::map;
 use crate::python::moments::{PyMoments, restore};
@@ -101,10 +99,7 @@ impl PyPca {
         skip_invalid: bool,
     ) -> PyResult<Py<PyAny>> {
         let projection = self.projection(center, whiten);
-        map_column(py, features, |batch| match float_rows(batch)? {
-            FloatRows::F32(rows) => project::<Float32Type>(projection, batch, &rows, skip_invalid),
-            FloatRows::F64(rows) => project::<Float64Type>(projection, batch, &rows, skip_invalid),
-        })
+        map_column(py, features, |batch| columns::transform(projection, batch, skip_invalid))
     }
 
     /// Takes coordinates back to features; what the components do not span is lost.
@@ -131,10 +126,7 @@ impl PyPca {
         skip_invalid: bool,
     ) -> PyResult<Py<PyAny>> {
         let projection = self.projection(center, whiten);
-        map_column(py, projected, |batch| match float_rows(batch)? {
-            FloatRows::F32(rows) => invert::<Float32Type>(projection, batch, &rows, skip_invalid),
-            FloatRows::F64(rows) => invert::<Float64Type>(projection, batch, &rows, skip_invalid),
-        })
+        map_column(py, projected, |batch| columns::inverse_transform(projection, batch, skip_invalid))
     }
 
     /// Distance between each centred (standardised) row and its part in the components: large for an outlier.
@@ -152,10 +144,7 @@ impl PyPca {
     #[pyo3(signature = (features, *, skip_invalid=false))]
     fn reconstruction_error(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<Py<PyAny>> {
         let projection = self.projection(true, false);
-        map_column(py, features, |batch| match float_rows(batch)? {
-            FloatRows::F32(rows) => errors::<Float32Type>(projection, &rows, skip_invalid),
-            FloatRows::F64(rows) => errors::<Float64Type>(projection, &rows, skip_invalid),
-        })
+        map_column(py, features, |batch| columns::reconstruction_error(projection, batch, skip_invalid))
     }
 
     /// The model as bytes, for `from_bytes`.
@@ -244,8 +233,8 @@ impl PyPca {
 
     /// The solver that found the components.
     #[getter]
-    fn solver_(&self) -> &'static str {
-        self.pca.solver().name()
+    fn solver_(&self) -> String {
+        self.pca.solver().to_string()
     }
 }
 
@@ -283,41 +272,4 @@ fn map_column(
 ) -> PyResult<Py<PyAny>> {
     let [mapped] = map(py, column, |batch| Ok([detach(py, || work(batch))?]))?;
     Ok(mapped)
-}
-
-fn project<T>(
-    projection: &Projection,
-    batch: &ArrayRef,
-    rows: &[Option<&[T::Native]>],
-    skip_invalid: bool,
-) -> Result<ArrayRef>
-where
-    T: ArrowPrimitiveType<Native: Real>,
-    PrimitiveArray<T>: From<Vec<T::Native>>,
-{
-    let projected = projection.project(rows, skip_invalid)?;
-    float_lists::<T>(batch.data_type(), projected.values, &projected.valid, projection.n_components())
-}
-
-fn invert<T>(
-    projection: &Projection,
-    batch: &ArrayRef,
-    rows: &[Option<&[T::Native]>],
-    skip_invalid: bool,
-) -> Result<ArrayRef>
-where
-    T: ArrowPrimitiveType<Native: Real>,
-    PrimitiveArray<T>: From<Vec<T::Native>>,
-{
-    let (values, valid) = projection.invert(rows, skip_invalid)?;
-    float_lists::<T>(batch.data_type(), values, &valid, projection.n_features())
-}
-
-fn errors<T>(projection: &Projection, rows: &[Option<&[T::Native]>], skip_invalid: bool) -> Result<ArrayRef>
-where
-    T: ArrowPrimitiveType<Native: Real>,
-    PrimitiveArray<T>: From<Vec<Option<T::Native>>>,
-{
-    let errors = projection.reconstruction_error(rows, skip_invalid)?;
-    Ok(Arc::new(PrimitiveArray::<T>::from(errors)))
 }

@@ -6,9 +6,8 @@ use pyo3::types::PyBytes;
 use pyo3_arrow::input::AnyArray;
 
 use crate::Error;
-use crate::columns::{FloatRows, float_rows};
-use crate::pca::Krylov;
-use crate::pca::sketch::{Basis, Sketch};
+use crate::columns::update_sketch;
+use crate::pca::{Basis, Krylov, Sketch};
 use crate::python::error::detach;
 use crate::python::locked::{Locked, for_each};
 use crate::python::pca::{PyPca, keep};
@@ -67,10 +66,7 @@ impl PySketch {
         })?;
         let mut added = 0;
         for_each(py, features, |batch| {
-            added += match float_rows(batch)? {
-                FloatRows::F32(rows) => self.sketch.with(py, |sketch| sketch.update(basis, &rows, skip_invalid))?,
-                FloatRows::F64(rows) => self.sketch.with(py, |sketch| sketch.update(basis, &rows, skip_invalid))?,
-            };
+            added += self.sketch.with(py, |sketch| update_sketch(sketch, basis, batch, skip_invalid))?;
             Ok(())
         })?;
         Ok(added)

@@ -3,13 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::image::encode_jpeg;
 use crate::python::error::detach;
-use crate::samples::encode_jpeg;
 
 /// Encodes (height, width, 3) u8 RGB pixels as a baseline JPEG.
 #[pyfunction]
 #[pyo3(name = "_encode_jpeg")]
-pub fn encode_jpeg_bytes<'py>(
+pub(super) fn encode_jpeg_bytes<'py>(
     py: Python<'py>,
     pixels: &[u8],
     height: usize,

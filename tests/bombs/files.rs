@@ -265,8 +265,8 @@ fn jpeg_in_tiff() -> Vec<u8> {
 
 /// `n` pixels in tiles of one pixel, all of them the same JPEG.
 pub fn jpeg_tiles(n: u32) -> Vec<u8> {
-    let jpeg = sparkcider::samples::encode_jpeg(&[90; 3], 1, 1, 50).unwrap();
-    let size = u32::try_from(jpeg.len()).unwrap();
+    let jpeg = sparkcider::image::encode_jpeg(&[90; 3], 1, 1, 50).unwrap();
+    let jpeg_len = u32::try_from(jpeg.len()).unwrap();
     let side = n.isqrt();
     let entries = |at: u32| {
         [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 7), (262, 3, 1, 6), (277, 3, 1, 3)]
@@ -277,7 +277,7 @@ pub fn jpeg_tiles(n: u32) -> Vec<u8> {
     let at = u32::try_from(tiff(&entries(0)).len()).unwrap();
     let mut file = tiff(&entries(at));
     file.extend((at + 8 * n).to_le_bytes().repeat(n as usize));
-    file.extend(size.to_le_bytes().repeat(n as usize));
+    file.extend(jpeg_len.to_le_bytes().repeat(n as usize));
     file.extend(jpeg);
     file
 }
@@ -293,7 +293,7 @@ pub fn large() -> Vec<(&'static str, Vec<u8>)> {
     let mut files = vec![("bits24.bmp", bmp(24)), ("bits1.bmp", bmp(1)), ("16-bit.tif", strip_of_zeros(4, 16))];
     files.push(("floats.tif", strip_of_zeros(1, 32)));
     files.push(("8-bit.tif", strip_of_zeros(3, 8)));
-    let jpeg = sparkcider::samples::encode_jpeg(&vec![120; pixels * 3], height as usize, width as usize, 80).unwrap();
+    let jpeg = sparkcider::image::encode_jpeg(&vec![120; pixels * 3], height as usize, width as usize, 80).unwrap();
     files.push(("baseline.jpg", jpeg));
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, width, height);

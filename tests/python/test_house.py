@@ -110,18 +110,3 @@ def test_a_platform_without_onnxruntime_says_what_it_needs_in_one_line(monkeypat
     assert "\n" not in str(stop.value)
     monkeypatch.setenv("SPARKCIDER_ONNXRUNTIME", "/opt/libonnxruntime.so")
     sparkcider_build.bundle(sparkcider_build.this_machine())
-
-
-@pytest.mark.parametrize("line", ["use crate::pca::Moments;", "use pyo3::prelude::*;", "use arrow_array::Array;"])
-def test_the_layers_gate_sees_a_call_that_points_up(tmp_path, monkeypatch, line):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    import check_layers
-
-    source = tmp_path / "image"
-    source.mkdir()
-    (source / "decode.rs").write_text(f"use crate::error;\n// {line}\n", encoding="utf-8")
-    monkeypatch.setattr(check_layers, "SOURCE", tmp_path)
-    assert list(check_layers.faults_of(source / "decode.rs")) == []
-    (source / "decode.rs").write_text(f"{line}\n", encoding="utf-8")
-    (fault,) = check_layers.faults_of(source / "decode.rs")
-    assert "decode.rs:1: image may not name" in fault

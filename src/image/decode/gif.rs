@@ -4,8 +4,10 @@ use std::fmt::Display;
 
 use gif::{DecodeOptions as GifOptions, MemoryLimit};
 
+use super::colour;
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, colour};
+use super::options::DecodeOptions;
+use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 

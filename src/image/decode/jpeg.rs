@@ -1,7 +1,9 @@
 //! JPEG by libjpeg-turbo, with the settings that Pillow gives it.
 
+use super::colour;
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, colour};
+use super::options::DecodeOptions;
+use super::orientation::{Decoded, Orientation};
 use crate::Result;
 use crate::image::RgbImage;
 use crate::image::libjpeg::{self, Coded, Options, Pixels};

@@ -10,6 +10,9 @@ use crate::image::RgbImage;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Orientation(u8);
 
+/// What a codec gives: the pixels as stored, and how to turn them.
+pub(super) type Decoded = (RgbImage, Orientation);
+
 /// Pixels per block side of the turn, so that reads across rows stay in cache.
 const BLOCK: usize = 64;
 

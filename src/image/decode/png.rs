@@ -5,9 +5,11 @@ use std::io::Cursor;
 
 use png::{ColorType, Decoder, Info, Limits, Transformations};
 
+use super::colour;
 use super::format::Format;
 use super::limits::OVERHEAD;
-use super::{DecodeOptions, Decoded, Orientation, colour};
+use super::options::DecodeOptions;
+use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 

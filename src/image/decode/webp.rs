@@ -5,8 +5,10 @@ use std::io::Cursor;
 
 use image_webp::WebPDecoder;
 
+use super::colour;
 use super::format::Format;
-use super::{DecodeOptions, Decoded, Orientation, colour};
+use super::options::DecodeOptions;
+use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
 use crate::{Error, Result};
 

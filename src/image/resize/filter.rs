@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Result, words};
+use crate::{Error, Result, parse};
 
 /// Pillow's resampling filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Filter {
     Lanczos,
 }
 
-const WORDS: [(&str, Filter); 6] = [
+const NAMES: [(&str, Filter); 6] = [
     ("nearest", Filter::Nearest),
     ("box", Filter::Box),
     ("bilinear", Filter::Bilinear),
@@ -37,13 +37,13 @@ impl FromStr for Filter {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        words::parse("filter", &WORDS, text)
+        parse::choice("filter", &NAMES, text)
     }
 }
 
 impl fmt::Display for Filter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(words::word(&WORDS, self).unwrap_or_default())
+        formatter.write_str(parse::name_of(&NAMES, self).unwrap_or_default())
     }
 }
 

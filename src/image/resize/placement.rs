@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ResizeMode, Target};
+use super::options::{ResizeMode, Target};
 
 /// An image scaled to `scaled`, of which `window` is laid at `offset` into the output. All (height, width).
 #[derive(Debug, PartialEq, Eq)]

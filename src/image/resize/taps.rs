@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Filter;
+use super::filter::Filter;
 
 /// Bits behind the point of a weight: 32 less 8 for a level and 2 for sums outside 0..=255 (Pillow's `PRECISION_BITS`).
 pub(super) const PRECISION: u32 = 32 - 8 - 2;

@@ -1,10 +1,10 @@
 //! Few features: the eigen-decomposition of the D x D scatter.
 
-use super::super::Keep;
-use super::super::scatter::Scatter;
 use super::eigen::Eigen;
-use super::{Solution, Spectrum, rows_of};
+use super::solution::{Solution, Spectrum, rows_of};
 use crate::Result;
+use crate::pca::limits::Keep;
+use crate::pca::scatter::Scatter;
 
 /// Eigenvalues and eigenvectors of the scatter, of the standardised columns if asked.
 ///

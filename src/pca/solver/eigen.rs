@@ -11,12 +11,12 @@ use faer::linalg::householder::{
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
 use faer::{Conj, Mat, Par, Spec};
 
-use super::not_solved;
+use super::solution::not_solved;
 use crate::Result;
 
 /// A symmetric matrix (n, n) as Q T Q^T, T tridiagonal, and T's eigenvalues and eigenvectors: faer's own way through
 /// `self_adjoint_evd`, open before its last step, so that only the eigenvectors asked for are turned back by Q.
-pub(super) struct Eigen {
+pub(crate) struct Eigen {
     /// Ascending.
     pub values: Vec<f64>,
     /// Of T, in the order of their values.
@@ -31,7 +31,7 @@ impl Eigen {
     ///
     /// # Errors
     /// [`crate::Error::Pca`] if an entry of the diagonal is not finite.
-    pub fn of(mut lower: Mat<f64>) -> Result<Self> {
+    pub(crate) fn of(mut lower: Mat<f64>) -> Result<Self> {
         if !lower.diagonal().column_vector().is_all_finite() {
             return Err(not_solved());
         }
@@ -65,7 +65,7 @@ impl Eigen {
     }
 
     /// The eigenvectors (n, m) of the `m` largest eigenvalues, in descending order.
-    pub fn leading(&self, m: usize) -> Mat<f64> {
+    pub(crate) fn leading(&self, m: usize) -> Mat<f64> {
         let n = self.vectors.nrows();
         let mut vectors = Mat::from_fn(n, m, |i, j| self.vectors[(i, n - 1 - j)]);
         let mut memory = MemBuffer::new(reflect_scratch::<f64>(n - 1, self.blocks.nrows(), m));

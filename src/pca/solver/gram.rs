@@ -5,12 +5,12 @@ use std::ops::Range;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
-use super::super::Keep;
-use super::super::block::{Block, Rows};
-use super::super::scatter::add_products;
 use super::eigen::Eigen;
-use super::{Solution, Spectrum, rows_of};
+use super::solution::{Solution, Spectrum, rows_of};
 use crate::Result;
+use crate::pca::block::{Block, Rows};
+use crate::pca::limits::Keep;
+use crate::pca::scatter::add_products;
 
 /// Features per step: N x 2,048 f64 are 64 MiB at the largest N.
 const STEP: usize = 2_048;

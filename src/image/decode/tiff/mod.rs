@@ -1,20 +1,20 @@
 //! TIFF and BigTIFF: the first page.
 
-use std::fmt::Display;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+mod jpeg;
+mod reader;
 
-use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
+use tiff::decoder::{ChunkType, DecodingResult, Limits};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation as Photometric, Tag};
 
+use super::colour;
 use super::directory::Directory;
 use super::format::Format;
-use super::tiff_jpeg::JpegPage;
-use super::{DecodeOptions, Decoded, Orientation, colour};
+use super::options::DecodeOptions;
+use super::orientation::{Decoded, Orientation};
+use crate::Result;
 use crate::image::RgbImage;
-use crate::{Error, Result};
-
-/// The codec, over a file in memory.
-pub(super) type Reader<'a> = Decoder<Patched<'a>>;
+use jpeg::JpegPage;
+use reader::{Patched, Reader, fault, number};
 
 /// The tag of XMP data, of Adobe's XMP specification part 3.
 const XMP: u16 = 700;
@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let directory = Directory::of(bytes).ok_or("there is no directory").map_err(fault)?;
     check_counts(&directory)?;
     let file = Patched::of(bytes, &directory);
-    let is_palette = file.patch.is_some();
+    let is_palette = file.is_patched();
     let mut reader = Reader::new(file).map_err(fault)?;
     let (width, height) = reader.dimensions().map_err(fault)?;
     let memory = options.limits.memory_for(Format::Tiff, height.into(), width.into())?;
@@ -54,41 +54,6 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
         Samples::read(reader.with_limits(limits))?.into_rgb(photometric, extra, options)?
     };
     Ok((RgbImage::new(height, width, pixels)?, orientation))
-}
-
-/// A file in memory of which one byte reads as 1. The codec knows no palettes: it reads their indices as grey.
-pub(super) struct Patched<'a> {
-    file: Cursor<&'a [u8]>,
-    patch: Option<u64>,
-}
-
-impl<'a> Patched<'a> {
-    /// The file with a palette declared grey, if it has one.
-    fn of(bytes: &'a [u8], directory: &Directory) -> Self {
-        let tag = u64::from(Tag::PhotometricInterpretation.to_u16());
-        let mut fields = directory.entries().filter(|entry| entry.tag == tag).map(|entry| entry.field);
-        let palette = u8::try_from(Photometric::RGBPalette.to_u16()).ok();
-        let patch = fields.find_map(|mut field| field.find(|at| bytes.get(*at).copied() == palette));
-        Self { file: Cursor::new(bytes), patch: patch.map(|at| at as u64) }
-    }
-}
-
-impl Read for Patched<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let start = self.file.position();
-        let length = self.file.read(to)?;
-        let offset = self.patch.and_then(|at| at.checked_sub(start)).and_then(|at| usize::try_from(at).ok());
-        if let Some(byte) = offset.filter(|at| *at < length).and_then(|at| to.get_mut(at)) {
-            *byte = 1; // the number of BlackIsZero
-        }
-        Ok(length)
-    }
-}
-
-impl Seek for Patched<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
 }
 
 /// Refuses entries that the codec would allocate too much for, before it reads any.
@@ -130,12 +95,6 @@ fn orientation(reader: &mut Reader, directory: &Directory, bytes: &[u8]) -> Orie
     let entry = directory.entries().find(|entry| entry.tag == u64::from(XMP));
     let xmp = entry.and_then(|entry| directory.values(&entry, 1)).and_then(|values| bytes.get(values));
     Orientation::of(None, xmp)
-}
-
-/// The first number of a tag.
-pub(super) fn number(reader: &mut Reader, tag: Tag) -> Result<Option<u16>> {
-    let numbers = reader.find_tag_unsigned_vec(tag).map_err(fault)?;
-    Ok(numbers.and_then(|numbers| numbers.first().copied()))
 }
 
 /// The colour map: all reds, all greens, all blues, of 16 bits each.
@@ -246,8 +205,4 @@ fn to_bytes(samples: DecodingResult) -> Vec<u8> {
         DecodingResult::F32(values) => values.into_iter().map(|value| value as u8).collect(),
         DecodingResult::F64(values) => values.into_iter().map(|value| value as u8).collect(),
     }
-}
-
-pub(super) fn fault(reason: impl Display) -> Error {
-    Format::Tiff.fault(reason)
 }

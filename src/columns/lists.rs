@@ -1,57 +1,16 @@
-//! Arrow columns to slices and back; the only place of the core that names Arrow.
+//! Lists of floats as slices, and back.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BinaryViewArray, FixedSizeListArray, Float32Array, GenericListArray,
-    LargeBinaryArray, LargeListArray, ListArray, OffsetSizeTrait, PrimitiveArray, StringArray,
+    Array, ArrayRef, FixedSizeListArray, GenericListArray, LargeListArray, ListArray, OffsetSizeTrait, PrimitiveArray,
 };
-use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType, Field};
+use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::DataType;
 
-use crate::extractor::Features;
 use crate::{Error, Result};
-
-/// The bytes of each row of a `binary`, `large_binary` or `binary_view` column; `None` for a null.
-///
-/// # Errors
-/// [`Error::Column`] for a column of another type.
-pub fn binary_rows(array: &dyn Array) -> Result<Vec<Option<&[u8]>>> {
-    let any = array.as_any();
-    if let Some(column) = any.downcast_ref::<BinaryArray>() {
-        Ok(column.iter().collect())
-    } else if let Some(column) = any.downcast_ref::<LargeBinaryArray>() {
-        Ok(column.iter().collect())
-    } else if let Some(column) = any.downcast_ref::<BinaryViewArray>() {
-        Ok(column.iter().collect())
-    } else {
-        Err(Error::Column { expected: "binary (encoded images)", found: array.data_type().to_string() })
-    }
-}
-
-/// The type of an embeddings column: fixed-size list of `embedding_dim` non-null f32.
-fn features_field(embedding_dim: usize) -> Result<(Arc<Field>, i32)> {
-    let dim = i32::try_from(embedding_dim).map_err(|_| Error::Shape {
-        expected: format!("at most {} features per row", i32::MAX),
-        found: embedding_dim.to_string(),
-    })?;
-    Ok((Arc::new(Field::new("item", DataType::Float32, false)), dim))
-}
-
-/// The outcome of an extraction as two columns of N rows: features (fixed-size list of D f32, null where there is a
-/// reason) and errors (utf8, null where there are features).
-///
-/// # Errors
-/// [`Error::Shape`] if D does not fit a fixed-size list.
-pub fn features_columns(features: Features, embedding_dim: usize) -> Result<(ArrayRef, ArrayRef)> {
-    let (field, dim) = features_field(embedding_dim)?;
-    let valid: BooleanBuffer = features.errors.iter().map(Option::is_none).collect();
-    let values = Arc::new(Float32Array::from(features.values));
-    let lists = FixedSizeListArray::new(field, dim, values, Some(NullBuffer::new(valid)));
-    Ok((Arc::new(lists), Arc::new(StringArray::from(features.errors))))
-}
 
 /// The rows of a features column as they lie in the column; `None` for a null row or one with a null feature.
 #[derive(Debug)]
@@ -121,7 +80,7 @@ fn slices<'a, T: ArrowPrimitiveType>(
 ///
 /// # Errors
 /// [`Error::Column`] if `like` is no list; [`Error::Shape`] if the rows do not fit its offsets.
-pub fn float_lists<T>(like: &DataType, values: Vec<T::Native>, valid: &[bool], width: usize) -> Result<ArrayRef>
+pub(super) fn float_lists<T>(like: &DataType, values: Vec<T::Native>, valid: &[bool], width: usize) -> Result<ArrayRef>
 where
     T: ArrowPrimitiveType,
     PrimitiveArray<T>: From<Vec<T::Native>>,

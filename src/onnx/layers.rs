@@ -6,14 +6,15 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
-use crate::channels::map_layouts;
-use crate::embedding::{build, image_input};
-use crate::graph::{self, Graph, GraphTensor};
-use crate::metadata::Metadata;
-use crate::model::{ModelFile, shape_text};
-use crate::preprocessing::{input_len, input_size};
+use super::channels::map_layouts;
+use super::file::ModelFile;
+use super::graph::{self, Graph, GraphTensor};
+use super::input::{input_len, input_size, shape_text};
+use super::metadata::Metadata;
+use super::network::image_input;
+use super::runtime::Runtime;
 use crate::tensor::Layout;
-use crate::{Error, Result, onnxruntime};
+use crate::{Error, Result};
 
 /// Images of the trial run where the graph leaves it open: a weight, whose first axis is no batch, is rarely as short.
 const TRIAL_BATCH: usize = 2;
@@ -36,7 +37,7 @@ pub struct Layer {
 ///
 /// # Errors
 /// As [`crate::FeatureExtractor::new`] for the model; [`Error::Option`] if its graph takes any size and none is given.
-pub fn layers(model: &Path, bundled: &Path, size: Option<(u32, u32)>, layout: Option<Layout>) -> Result<Vec<Layer>> {
+pub fn layers(model: &Path, runtime: &Runtime, size: Option<(u32, u32)>, layout: Option<Layout>) -> Result<Vec<Layer>> {
     let file = ModelFile::open(model)?;
     let shown = file.shown();
     let fault = |reason: String| Error::Model { model: shown.clone(), reason };
@@ -47,10 +48,9 @@ pub fn layers(model: &Path, bundled: &Path, size: Option<(u32, u32)>, layout: Op
     let inner = inner.filter(|name| graph.outputs.iter().all(|output| output.name != *name));
     let onnx = graph::with_outputs(file.onnx, inner);
 
-    let environment = onnxruntime::environment(&onnxruntime::library(bundled)?)?;
-    let mut session =
-        build(&environment, 1, GraphOptimizationLevel::Disable, |builder| builder.commit_from_memory(&onnx))
-            .map_err(fault)?;
+    let mut session = runtime
+        .session(1, GraphOptimizationLevel::Disable, |builder| builder.commit_from_memory(&onnx))
+        .map_err(fault)?;
     let (image, input) = image_input(&session, &metadata, layout)?;
     let size = input_size(&input, &metadata, size)?;
     let n = input.batch.unwrap_or(TRIAL_BATCH);

@@ -3,7 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | the format by its first bytes | `decode/format.rs` |
-//! | header, pixel limit, pixels | `decode/{jpeg,png,gif,bmp,tiff,tiff_jpeg,webp}.rs` |
+//! | header, pixel limit, pixels | `decode/{jpeg,png,gif,bmp,webp}.rs`, `decode/tiff/` |
 //! | grey, palette, CMYK, alpha to RGB | `decode/colour.rs` |
 //! | upright by EXIF or XMP | `decode/orientation.rs` |
 //!
@@ -15,39 +15,23 @@ mod directory;
 mod format;
 mod gif;
 mod jpeg;
-pub mod limits;
+mod limits;
+mod options;
 mod orientation;
 mod png;
 mod tiff;
-mod tiff_jpeg;
 mod webp;
 
 use std::cell::Cell;
 use std::panic::{UnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
+pub use limits::{DecodeLimits, MAX_PIXELS};
+pub use options::DecodeOptions;
+
 use super::RgbImage;
-use crate::Result;
+use crate::error::Result;
 use format::Format;
-use limits::DecodeLimits;
-use orientation::Orientation;
-
-/// How bytes become pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeOptions {
-    /// Turn the image upright as its EXIF orientation says. Default: true.
-    pub apply_exif: bool,
-    /// What a file may cost. Default: [`limits::MAX_PIXELS`] pixels.
-    pub limits: DecodeLimits,
-    /// Lay transparent pixels over this RGB colour. Default: `None`, alpha is dropped.
-    pub background: Option<[u8; 3]>,
-}
-
-impl Default for DecodeOptions {
-    fn default() -> Self {
-        Self { apply_exif: true, limits: DecodeLimits::default(), background: None }
-    }
-}
 
 /// Decodes an image file in memory: JPEG, PNG, GIF, BMP, TIFF or WebP, found by its first bytes.
 ///
@@ -61,6 +45,16 @@ impl Default for DecodeOptions {
 /// # Errors
 /// [`crate::Error::Decode`] if the bytes are no whole image of these formats, [`crate::Error::ImageTooLarge`] over the pixel limit, by
 /// the header alone.
+///
+/// ```
+/// use sparkcider::image::{decode, encode_jpeg};
+///
+/// let file = encode_jpeg(&[128; 4 * 6 * 3], 4, 6, 90)?;
+/// let image = decode::decode(&file, &decode::DecodeOptions::default())?;
+/// assert_eq!((image.height(), image.width()), (4, 6));
+/// assert!(decode::decode(b"no image", &decode::DecodeOptions::default()).is_err());
+/// # Ok::<(), sparkcider::Error>(())
+/// ```
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage> {
     let format = Format::of(bytes)?;
     let codec = match format {
@@ -96,9 +90,6 @@ fn without_panic<T>(codec: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
     RUNNING.set(false);
     outcome
 }
-
-/// What a codec yields: the pixels as stored, and how to turn them.
-type Decoded = (RgbImage, Orientation);
 
 #[cfg(test)]
 mod tests {

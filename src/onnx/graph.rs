@@ -174,6 +174,11 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Model`] if the bytes are not ONNX, end early or hold no operator.
+    ///
+    /// ```
+    /// let error = sparkcider::onnx::Graph::decode("empty.onnx", b"").unwrap_err();
+    /// assert_eq!(error.to_string(), "model empty.onnx: cannot read ONNX graph: there is no graph in it");
+    /// ```
     pub fn decode(model: &str, onnx: &[u8]) -> Result<Self> {
         let fault = |reason: String| Error::Model {
             model: model.to_owned(),
@@ -240,7 +245,7 @@ fn declared(value: ValueInfoProto) -> Declared {
 /// Two serialised messages in a row are their merger: repeated fields are joined (Protocol Buffers encoding guide,
 /// "Last One Wins"). So the weights need not be decoded.
 #[must_use]
-pub fn with_outputs<'a>(mut onnx: Vec<u8>, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+pub(super) fn with_outputs<'a>(mut onnx: Vec<u8>, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let output = names.map(|name| ValueInfoProto { name: name.to_owned(), r#type: None }).collect();
     let graph = GraphProto { node: Vec::new(), initializer: Vec::new(), input: Vec::new(), output };
     let more = ModelProto { graph: Some(graph), opset_import: Vec::new(), metadata_props: Vec::new() };

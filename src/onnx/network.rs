@@ -1,21 +1,21 @@
 //! Input tensors to embeddings: any ONNX network with one image input.
 
-use std::path::Path;
 use std::{fmt, iter};
 
-use ort::environment::Environment;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::channels::map_layouts;
-use crate::graph::{self, Graph};
-use crate::metadata::{Metadata, Origin, Said};
-use crate::model::{InputSpec, ModelFile, shape_text};
+use super::channels::map_layouts;
+use super::file::ModelFile;
+use super::graph::{self, Graph};
+use super::input::{InputSpec, shape_text};
+use super::metadata::{Metadata, Origin, Said};
+use super::output::Output;
+use super::runtime::Runtime;
 use crate::options::Options;
-use crate::pooling::Output;
 use crate::tensor::Layout;
-use crate::{Error, Result, onnxruntime};
+use crate::{Error, Result};
 
 /// Input bytes per run that keep the first layers' data in a core's second-level cache (1-2 MiB on the server CPUs of
 /// all three clouds): 1 image of 224 x 224, 8 of 100 x 100.
@@ -25,32 +25,31 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MAX_CHUNK: usize = 8;
 
 /// A network ready to run. Owns its session.
-pub struct Embedder {
+pub(crate) struct Network {
     session: Session,
     input: InputSpec,
     output: Output,
 }
 
-impl fmt::Debug for Embedder {
+impl fmt::Debug for Network {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Embedder").field("output", &self.output).finish_non_exhaustive()
+        formatter.debug_struct("Network").field("output", &self.output).finish_non_exhaustive()
     }
 }
 
-impl Embedder {
+impl Network {
     /// Loads the network of `file`, whose `graph` it is: sequential, no thread spinning.
     ///
     /// # Errors
     /// [`Error::Runtime`] without ONNX Runtime; [`Error::Model`] if ONNX Runtime cannot load the file, its inputs or
     /// outputs do not fit, or its metadata is wrong; [`Error::Option`] if an option of the network cannot be as it is.
-    pub fn load(file: ModelFile, graph: &Graph, library: &Path, options: &Options) -> Result<Self> {
+    pub(crate) fn load(file: ModelFile, graph: &Graph, runtime: &Runtime, options: &Options) -> Result<Self> {
         let model = file.shown();
         let metadata = Metadata::new(&model, graph);
         let name = output_name(graph, &metadata, options)?;
-        let environment = onnxruntime::environment(library)?;
         let threads = options.threads()?;
         let load = |commit: &dyn Fn(&mut SessionBuilder) -> ort::Result<Session>| {
-            build(&environment, threads, GraphOptimizationLevel::Level3, commit).map_err(|cause| Error::Model {
+            runtime.session(threads, GraphOptimizationLevel::Level3, commit).map_err(|cause| Error::Model {
                 model: model.clone(),
                 reason: format!("ONNX Runtime cannot load it as ONNX: {cause}"),
             })
@@ -74,14 +73,14 @@ impl Embedder {
 
     /// The image input.
     #[must_use]
-    pub fn input(&self) -> &InputSpec {
+    pub(crate) fn input(&self) -> &InputSpec {
         &self.input
     }
 
     /// Images to give per run: as many as fit the cache, 1 to 8, or just what the graph demands. `image_len` is the
     /// number of values of one.
     #[must_use]
-    pub fn chunk(&self, image_len: usize) -> usize {
+    pub(crate) fn chunk(&self, image_len: usize) -> usize {
         let image_bytes = image_len * size_of::<f32>();
         self.input.batch.unwrap_or((CHUNK_BYTES / image_bytes).clamp(1, MAX_CHUNK))
     }
@@ -94,7 +93,7 @@ impl Embedder {
     /// # Errors
     /// [`Error::Model`] if the network fails or gives something else than float vectors or maps; [`Error::Option`] if it
     /// gives maps whose layout is neither known nor said, or an option has no effect on what it gives.
-    pub fn embed(&mut self, tensor: &[f32], n: usize, size: (u32, u32), out: &mut Vec<f32>) -> Result<()> {
+    pub(crate) fn embed(&mut self, tensor: &[f32], n: usize, size: (u32, u32), out: &mut Vec<f32>) -> Result<()> {
         let Self { session, input, output } = self;
         let fault = |reason: String| Error::Model { model: output.model.clone(), reason };
         let dims = input.shape(n, size);
@@ -132,32 +131,6 @@ fn layer_layout(metadata: &Metadata, options: &Options) -> Result<Option<Said<La
         (Some(_), user) => Ok(user.map(|value| Said { value, origin: Origin::User })),
         (None, user) => metadata.or_said("layer_layout", user, str::parse),
     }
-}
-
-/// A session that takes no core from others: sequential, no spinning threads.
-pub(crate) fn build(
-    environment: &Environment,
-    intra_threads: usize,
-    optimization: GraphOptimizationLevel,
-    commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<Session>,
-) -> std::result::Result<Session, String> {
-    let text = |error: ort::Error<_>| first_line(&error.to_string());
-    let mut builder = Session::builder(environment)
-        .map_err(|error| first_line(&error.to_string()))?
-        .with_optimization_level(optimization)
-        .map_err(text)?
-        .with_parallel_execution(false)
-        .map_err(text)?
-        .with_intra_threads(intra_threads)
-        .map_err(text)?
-        // a spinning thread takes the core from the next Spark task
-        .with_intra_op_spinning(false)
-        .map_err(text)?;
-    commit(&mut builder).map_err(|error| first_line(&error.to_string()))
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The one image input of a session: its name and its axes.

@@ -1,57 +1,16 @@
-//! The model file and the axes of its image input.
+//! The image input of a network: its axes, and the size of the images that it takes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
-
-use crate::metadata::{Metadata, Said};
+use super::metadata::{Metadata, Said};
+use crate::image::resize::{MAX_TARGET_SIDE, check_sides, no_sides};
 use crate::tensor::Layout;
 use crate::{Error, Result};
 
-/// The name of the built-in model that needs no network: resize and flatten.
-pub const PIXELS: &str = "pixels";
-
-/// A model file, read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelFile {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its bytes.
-    pub onnx: Vec<u8>,
-}
-
-impl ModelFile {
-    /// Reads the file.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`] if there is no such file, [`Error::Model`] if it cannot be read.
-    pub fn open(path: &Path) -> Result<Self> {
-        let shown = || path.display().to_string();
-        if !path.is_file() {
-            return Err(Error::ModelNotFound { path: shown() });
-        }
-        let onnx = fs::read(path).map_err(|error| Error::Model { model: shown(), reason: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), onnx })
-    }
-
-    /// Its path for messages.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    /// SHA-256 of its bytes in hexadecimal.
-    #[must_use]
-    pub fn checksum(&self) -> String {
-        let digits = Sha256::digest(&self.onnx).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-    }
-}
+/// Most bytes of one run's input. Only a graph with a fixed batch of many large images asks for more.
+const MAX_INPUT_BYTES: usize = 1 << 30;
 
 /// The image input of a network: its axes as the graph declares them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InputSpec {
+pub(crate) struct InputSpec {
     /// Images that each run must be given, if the graph fixes it.
     pub batch: Option<usize>,
     /// Position of the channels.
@@ -129,7 +88,7 @@ fn input_layout(dims: &[i64], [first, last]: [i64; 2], model: &str, said: Option
 
 /// `(N, 3, 224, 224)`: a shape as people write it, `?` for a dynamic axis and N for a dynamic first one.
 #[must_use]
-pub fn shape_text(dims: &[i64]) -> String {
+pub(super) fn shape_text(dims: &[i64]) -> String {
     let names: Vec<String> = dims
         .iter()
         .enumerate()
@@ -140,4 +99,56 @@ pub fn shape_text(dims: &[i64]) -> String {
         })
         .collect();
     format!("({})", names.join(", "))
+}
+
+/// (height, width) of a network's input.
+///
+/// # Errors
+/// [`Error::Option`] if the user's size is out of its range or not the graph's, or nobody says one; [`Error::Model`] if
+/// that of the file or the graph is out of its range.
+pub(crate) fn input_size(input: &InputSpec, metadata: &Metadata, user: Option<(u32, u32)>) -> Result<(u32, u32)> {
+    let model = metadata.model();
+    let Some(Said { value: size, origin }) = metadata.or_said("input_size", user, parse_size)? else {
+        let size = input.height.zip(input.width).ok_or_else(|| Error::Option {
+            name: "input_size",
+            expected: "given as (height, width)".to_owned(),
+            found: format!("nothing: the graph of {model} takes images of any size"),
+        })?;
+        let reason =
+            format!("its graph takes images of {size:?} pixels; at most {MAX_TARGET_SIDE} a side are possible");
+        return check_sides(size).map_err(|_| Error::Model { model: model.to_owned(), reason });
+    };
+    let (height, width) = check_sides(size)?;
+    if input.height.is_some_and(|h| h != height) || input.width.is_some_and(|w| w != width) {
+        let shown = |n: Option<u32>| n.map_or("?".to_owned(), |n| n.to_string());
+        let expected = format!("({}, {}), the only size that {model} takes", shown(input.height), shown(input.width));
+        return Err(origin.refuse(model, "input_size", expected, format!("({height}, {width})")));
+    }
+    Ok(size)
+}
+
+/// Values of a run of `n` images.
+///
+/// # Errors
+/// [`Error::Model`] if they would take more than a gibibyte.
+pub(crate) fn input_len(model: &str, n: usize, size: (u32, u32)) -> Result<usize> {
+    let len = image_len(size).checked_mul(n);
+    len.filter(|&len| len <= MAX_INPUT_BYTES / size_of::<f32>()).ok_or_else(|| Error::Model {
+        model: model.to_owned(),
+        reason: format!("takes {n} images of {size:?} pixels in a run; at most {MAX_INPUT_BYTES} bytes are possible"),
+    })
+}
+
+/// Values of one image of (height, width).
+pub(crate) fn image_len((height, width): (u32, u32)) -> usize {
+    height as usize * width as usize * 3
+}
+
+/// `224` or `224x192` as (height, width).
+fn parse_size(text: &str) -> Result<(u32, u32)> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (height.parse(), width.parse()) {
+        (Ok(height), Ok(width)) => check_sides((height, width)),
+        _ => Err(no_sides(text.to_owned())),
+    }
 }

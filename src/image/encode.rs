@@ -1,6 +1,6 @@
-//! The JPEG writer behind the sample images of the demo; the images themselves are painted in Python.
+//! RGB pixels to a JPEG file. The sample images of the demo are painted in Python and written by it.
 
-use crate::image::libjpeg;
+use super::libjpeg;
 use crate::{Error, Result};
 
 /// `JPEG_MAX_DIMENSION` of libjpeg.
@@ -14,6 +14,12 @@ const MAX_JPEG_SIDE: usize = 65_500;
 /// # Errors
 /// [`Error::Option`] if a side is not in 1..=65,500 (libjpeg's limit), `pixels` is not height x width x 3 long or
 /// `quality` not in 1..=100.
+///
+/// ```
+/// let file = sparkcider::image::encode_jpeg(&[128; 8 * 8 * 3], 8, 8, 90)?;
+/// assert_eq!(file[..2], [0xFF, 0xD8]); // JPEG's start marker
+/// # Ok::<(), sparkcider::Error>(())
+/// ```
 pub fn encode_jpeg(pixels: &[u8], height: usize, width: usize, quality: u8) -> Result<Vec<u8>> {
     let option = |name, expected: &str, found: String| Error::Option { name, expected: expected.into(), found };
     if !(1..=MAX_JPEG_SIDE).contains(&height) || !(1..=MAX_JPEG_SIDE).contains(&width) {

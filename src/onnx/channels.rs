@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, NodeProto};
+use super::graph::{Graph, NodeProto};
 use crate::tensor::Layout;
 
 /// Axes of a feature map, its batch included.

@@ -4,9 +4,9 @@ use tiff::decoder::ChunkType;
 use tiff::decoder::ifd::Value;
 use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
 
-use super::tiff::{Reader, fault, number};
-use super::{colour, jpeg};
+use super::reader::{Reader, fault, number};
 use crate::Result;
+use crate::image::decode::{colour, jpeg};
 use crate::image::libjpeg::{self, Coded, Options, Pixels};
 
 /// How the JPEGs of one page are read.

@@ -1,6 +1,6 @@
 //! The `sparkcider.*` entries of a model file, each beside the option that goes before it.
 
-use crate::graph::Graph;
+use super::graph::Graph;
 use crate::{Error, Result};
 
 /// Of the metadata keys that this crate reads.

@@ -11,11 +11,11 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use ndarray::Array2;
 
-use super::super::block::{divisor, reciprocal};
-use super::super::sketch::{Basis, Sketch, check_features};
-use super::super::{Keep, Pca, Solver, check_matrix};
-use super::eigen::Eigen;
-use super::{Solution, Spectrum, not_solved, on_all_cores, rows_of};
+use super::block::{divisor, reciprocal};
+use super::limits::{Keep, check_features, check_matrix};
+use super::model::Pca;
+use super::sketch::{Basis, Sketch};
+use super::solver::{Eigen, Solution, Solver, Spectrum, not_solved, on_all_cores, rows_of};
 use crate::{Error, Result};
 
 /// Directions whose length falls below this share when the known ones are taken off are rounding.
@@ -23,6 +23,21 @@ const NEW_DIRECTION: f64 = 1e-10;
 
 /// A PCA under way: hand [`Krylov::basis`] to all rows, [`Krylov::step`] the merged sketch, until
 /// [`Krylov::residual`] is small; then [`Krylov::finish`].
+///
+/// ```
+/// use sparkcider::pca::{Keep, Krylov, Sketch};
+///
+/// let rows = [Some([0.0, 1.0, 5.0].as_slice()), Some(&[2.0, 3.0, 5.0]), Some(&[4.0, 5.0, 5.0])];
+/// let mut krylov = Krylov::new(3, 1, false, 0)?;
+/// for _ in 0..2 {
+///     let mut sketch = Sketch::new(&krylov.basis());
+///     sketch.update(&krylov.basis(), &rows, false)?;
+///     krylov.step(&sketch)?;
+/// }
+/// assert!(krylov.residual(1)?.is_some_and(|residual| residual < 1e-6));
+/// assert_eq!(krylov.finish(Keep::Components(1))?.rank(), 1);
+/// # Ok::<(), sparkcider::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Krylov {
     standardize: bool,
@@ -59,7 +74,7 @@ impl Krylov {
     /// Starts with `width` random directions (k and some 10 more) that `seed` determines.
     ///
     /// # Errors
-    /// [`Error::Option`] if the width is not in 1..=D, or D x width over [`super::super::MAX_VALUES`].
+    /// [`Error::Option`] if the width is not in 1..=D, or D x width over [`super::MAX_VALUES`].
     pub fn new(n_features: usize, width: usize, standardize: bool, seed: u64) -> Result<Self> {
         check_features(n_features)?;
         check_matrix("width", width, n_features)?;

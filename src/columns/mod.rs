@@ -1,0 +1,9 @@
+//! Arrow columns in and out: encoded images to features, features to moments, coordinates and back.
+
+mod features;
+mod images;
+mod lists;
+
+pub use features::{inverse_transform, reconstruction_error, transform, update_moments, update_sketch};
+pub use images::{binary_rows, extract};
+pub use lists::{FloatRows, float_rows};

@@ -1,0 +1,20 @@
+//! Networks in ONNX: the file, its graph and metadata, and the session that runs it.
+
+mod channels;
+mod file;
+mod graph;
+mod input;
+mod layers;
+mod metadata;
+mod network;
+mod output;
+mod runtime;
+
+pub use channels::map_layouts;
+pub(crate) use file::ModelFile;
+pub use graph::{Declared, Graph, GraphTensor};
+pub(crate) use input::{InputSpec, image_len, input_len, input_size};
+pub use layers::{Layer, layers};
+pub(crate) use metadata::{Metadata, Said};
+pub(crate) use network::Network;
+pub use runtime::Runtime;
