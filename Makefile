@@ -53,7 +53,6 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflo
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(STUBTEST) sparkcider._native --mypy-config-file pyproject.toml --allowlist scripts/stubtest_allowlist.txt
-	$(BIN)/lint-imports
 	$(BIN)/shellcheck bootstrap/*/*.sh scripts/*.sh .ci/run
 	$(BIN)/shellcheck --severity=warning tests/bootstrap/*.ba* tests/bootstrap/*/*.ba*
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -9,7 +9,7 @@ use common::{fixture, runtime};
 use sparkcider::image::resize::ResizeMode;
 use sparkcider::onnx::Graph;
 use sparkcider::tensor::{Layout, Normalization};
-use sparkcider::{Error, FeatureExtractor, Features, Options, Pooling, Result};
+use sparkcider::{FeatureExtractor, Features, Options, Pooling, Result};
 
 const CHANNELS: usize = 4;
 

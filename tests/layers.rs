@@ -2,7 +2,7 @@
 //!
 //! The syntax tree is read, so it does not matter how a name is written: over several lines, by `super::`, nested or
 //! re-exported. Names inside macro calls are read from their tokens.
-#![allow(clippy::unwrap_used)] // tests: shared functions
+#![allow(clippy::unwrap_used, clippy::panic)] // tests: shared functions
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

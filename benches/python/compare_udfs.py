@@ -130,7 +130,7 @@ def hand_written_keras(_model: str):
 
 def int8(arguments: argparse.Namespace, folder: str) -> str:
     """The same network as int8, calibrated on the images; prints its price."""
-    from sparkcider._quantize import quantize
+    from sparkcider.models.quantize import quantize
 
     target = str(Path(folder, "int8.onnx"))
     price = quantize(arguments.model, str(arguments.images), target, normalization=arguments.normalization)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkcider import FeatureExtractor
-from sparkcider._quantize import quantize
+from sparkcider.models.quantize import quantize
 
 ROUNDS = 41
 BATCH = 8

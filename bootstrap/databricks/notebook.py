@@ -13,7 +13,7 @@
 # COMMAND ----------
 
 # On the driver: every line ok.
-from sparkcider import doctor
+from sparkcider.cli import doctor
 
 doctor.main(as_json=False)
 

@@ -3,7 +3,8 @@
 Importing this package imports no pyspark, loads no ONNX Runtime and starts no thread: PySpark forks its workers.
 """
 
-from sparkcider._native import FeatureExtractor, ImageDecodeError, ModelError, Moments, Pca, PcaError, SparkciderError
+from sparkcider._native import ImageDecodeError, ModelError, Moments, Pca, PcaError, SparkciderError
+from sparkcider.extractor import FeatureExtractor
 
 __version__ = "0.1.0"
 

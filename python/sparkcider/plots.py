@@ -233,7 +233,7 @@ def _sampled(df: Any, column: str, label: str | None, n: int) -> pd.DataFrame:
     if not _is_spark(df):
         rows: pd.DataFrame = df[[column, *_names(label)]].dropna(subset=[column])
         return rows.sample(n, random_state=_SEED) if len(rows) > n else rows
-    from sparkcider._columns import as_array
+    from sparkcider.spark.columns import as_array
 
     labels = [f"`{name}`" for name in _names(label)]
     valid = df.select(as_array(df, column).alias(column), *labels).where(f"`{column}` IS NOT NULL")

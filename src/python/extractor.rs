@@ -19,41 +19,12 @@ use crate::tensor::Layout;
 /// The model that needs no file: images, resized and flattened.
 const PIXELS: &str = "pixels";
 
-/// Turns encoded images into embeddings with one model.
+/// The extractor of a model file, or of `"pixels"`; `sparkcider.FeatureExtractor` finds the file by its name or URI.
 ///
 /// Args:
-///     model: `"pixels"`, or an ONNX file with one image input (float32, rank 4): a path, or a name or URI as
-///         `sparkcider.models.resolve` takes them.
-///     input_size: Side or (height, width), 1 to 4,096 pixels each. Default: what the model says; 20 for `pixels`.
-///     resize_mode: `squash` (default), `center_crop` or `letterbox`.
-///     crop_ratio: For `center_crop` only: input size over the short side before the cut, 0.01 to 1. Default 0.875.
-///     filter: `nearest`, `box`, `bilinear`, `hamming`, `bicubic` (default; `pixels`: `nearest`) or `lanczos`.
-///     normalization: `tf`, `caffe`, `torch`, `unit`, `raw`, or (mean, std) in [0, 1] per RGB channel. Must be given
-///         where the model file does not say it; `pixels`: `unit`.
-///     layout: `NCHW` or `NHWC`. Default: what the graph says.
-///     color_order: `RGB` or `BGR`. Default: the normalization's own.
-///     pooling: `avg` (default), `max` or `flatten`, for a model whose output is a feature map.
-///     layer: Name of the output, or of any tensor inside the graph, to take. Default: the first output.
-///     layer_layout: `NCHW` or `NHWC`: where an output that is a feature map has its channels. Must be given where the
-///         operators of the graph do not tell.
-///     intra_threads: Threads inside one operator, 1 to 1,024. Default 1, as a Spark task is one core.
-///     apply_exif: Turn images upright as their EXIF orientation says. Default True.
-///     max_pixels: Refuse images over this many pixels by their header. Default 178,956,970, Pillow's error limit.
-///     background: RGB colour that transparent pixels and letterbox bars get. Default: alpha is dropped, bars are black.
-///
-/// Raises:
-///     FileNotFoundError: There is no such model file.
-///     ModelError: The file cannot be read, is not valid ONNX, does not have exactly one image input or has wrong
-///         metadata, or ONNX Runtime cannot be loaded.
-///     ValueError: An option has a value that it cannot take, or is missing, or has no effect on this model.
-///
-/// Example:
-///     >>> import pyarrow as pa
-///     >>> from sparkcider import FeatureExtractor
-///     >>> features, errors = FeatureExtractor("pixels").extract(pa.array([b"no image", None]))
-///     >>> len(features), features.null_count, errors[1].as_py()
-///     (2, 2, 'null image')
-#[pyclass(frozen, name = "FeatureExtractor", module = "sparkcider")]
+///     model: `"pixels"`, or the path of an ONNX file with one image input.
+///     input_size: This and all other options are those of `sparkcider.FeatureExtractor`.
+#[pyclass(frozen, subclass, name = "FeatureExtractor", module = "sparkcider._native")]
 pub struct PyFeatureExtractor {
     extractor: Locked<FeatureExtractor>,
     /// An inherited session has lost its threads: a forked child must build its own.
@@ -118,7 +89,7 @@ impl PyFeatureExtractor {
         let extractor = if model.as_os_str() == PIXELS {
             detach(py, || FeatureExtractor::pixels(&options))?
         } else {
-            let (model, runtime) = (resolved(py, model)?, runtime(py)?);
+            let runtime = runtime(py)?;
             detach(py, || FeatureExtractor::new(&model, &runtime, &options))?
         };
         Ok(extractor.into())
@@ -167,13 +138,4 @@ impl From<FeatureExtractor> for PyFeatureExtractor {
             pid: process::id(),
         }
     }
-}
-
-/// The file that a name or URI stands for: `sparkcider.models` finds, checks and caches it.
-fn resolved(py: Python<'_>, model: PathBuf) -> PyResult<PathBuf> {
-    if model.is_file() {
-        return Ok(model);
-    }
-    // as str, which keeps the slashes of a URI; bytes that are not UTF-8 become lone surrogates and come back as bytes
-    py.import("sparkcider.models")?.call_method1("resolve", (model.as_os_str(),))?.extract()
 }

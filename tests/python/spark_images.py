@@ -1,4 +1,4 @@
-"""Images for the Spark tests, and a stand-in for `_worker` that reports what runs in the Python workers."""
+"""Images for the Spark tests, and a stand-in for the worker module that reports what runs in the Python workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from sparkcider import _worker
+from sparkcider.spark import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,20 +36,20 @@ def encoded_images() -> list[tuple[int, bytes | None]]:
 
 
 class ReportingWorker:
-    """`_worker`, writing a line per slice: process, rows, models opened by that process so far."""
+    """The worker, writing a line per slice: process, rows, models opened by that process so far."""
 
     def __init__(self, report: Path) -> None:
         self.report = str(report)
 
     def embed(self, *args: Any, **options: Any) -> Iterator[Any]:
-        return self._reported(_worker.embed(*args, **options))
+        return self._reported(worker.embed(*args, **options))
 
     def embed_pandas(self, *args: Any, **options: Any) -> Iterator[Any]:
-        return self._reported(_worker.embed_pandas(*args, **options))
+        return self._reported(worker.embed_pandas(*args, **options))
 
     def _reported(self, batches: Iterator[Any]) -> Iterator[Any]:
         for rows in batches:
-            line = {"pid": os.getpid(), "rows": len(rows), "opened": _worker._extractor.cache_info().misses}
+            line = {"pid": os.getpid(), "rows": len(rows), "opened": worker._extractor.cache_info().misses}
             with Path(self.report).open("a") as report:  # one short write: lines of two processes do not mix
                 report.write(json.dumps(line) + "\n")
             yield rows

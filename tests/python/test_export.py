@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
-from sparkcider._export import TOLERANCE, bmp, export
+from sparkcider.models.export import TOLERANCE, export
+from sparkcider.samples import encode_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,9 +60,9 @@ def test_without_torchvision_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 def keras() -> object:
     """Keras, whose import warns of what is not ours."""
     pytest.importorskip("tf2onnx", reason="needs sparkcider[export]")
-    from sparkcider import _keras
+    from sparkcider.models.export import keras
 
-    return _keras._keras()
+    return keras._keras()
 
 
 @pytest.mark.usefixtures("keras")
@@ -107,13 +108,13 @@ def test_an_export_does_what_keras_does(
 def test_random_weights_are_the_same_ones_each_time(tmp_path: Path) -> None:
     for path in ("a.onnx", "b.onnx"):
         export("mobilenet_v2", tmp_path / path, weights="none", input_size=32)
-    image = pa.array([bmp(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))])
+    image = pa.array([encode_png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))])
     features = [FeatureExtractor(tmp_path / path).extract(image)[0] for path in ("a.onnx", "b.onnx")]
     assert features[0].equals(features[1])
 
 
 def test_the_registry_is_what_keras_has(keras: object) -> None:
-    from sparkcider._keras import normalization_of
+    from sparkcider.models.export.keras import normalization_of
 
     theirs = {
         name
@@ -148,7 +149,7 @@ def test_weights_of_a_file_are_taken(keras: object, tmp_path: Path, capsys: pyte
     assert "1,280" in capsys.readouterr().out
     assert models.show(target).metadata["training_set"] == "unknown: weights of trained.weights.h5"
     pixels = random.integers(0, 256, (64, 64, 3), np.uint8)
-    found = FeatureExtractor(target).extract(pa.array([bmp(pixels)]))[0].flatten().to_numpy()
+    found = FeatureExtractor(target).extract(pa.array([encode_png(pixels)]))[0].flatten().to_numpy()
     expected = np.asarray(network(pixels[None].astype("f4") / 127.5 - 1, training=False))[0]
     assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
 

@@ -12,7 +12,8 @@ import pytest
 
 import sparkcider
 from sparkcider import FeatureExtractor, models
-from sparkcider._export import bmp, set_metadata
+from sparkcider.models.export.source import set_metadata
+from sparkcider.samples import encode_png
 
 DATA = Path(__file__).parent.parent / "data"
 TINY = str(DATA / "tiny_nchw.onnx")
@@ -21,7 +22,7 @@ CHANNELS = 4
 
 def noise(side: int = 16) -> pa.Array:
     """A column with one noisy image."""
-    return pa.array([bmp(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))])
+    return pa.array([encode_png(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))])
 
 
 # What the user says
@@ -119,7 +120,7 @@ def test_each_option_is_the_users_then_the_files(tmp_path: Path, file: dict[str,
 
 
 def test_bars_have_the_users_background_where_the_file_says_letterbox(tmp_path: Path) -> None:
-    image = pa.array([bmp(np.zeros((4, 16, 3), np.uint8))])
+    image = pa.array([encode_png(np.zeros((4, 16, 3), np.uint8))])
     path = described(tmp_path / "net.onnx", resize_mode="letterbox", normalization="raw")
     inputs = FeatureExtractor(path, background=(10, 20, 30))._inputs().extract(image)[0]
     assert inputs.flatten().to_numpy().reshape(3, 16, 16)[:, 0, 0].tolist() == [10, 20, 30]

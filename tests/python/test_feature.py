@@ -8,8 +8,8 @@ import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
 
-from sparkcider import functions
 from sparkcider.feature import PCA, ImageFeaturizer, PCAModel
+from sparkcider.spark import udf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_each_image_is_embedded_once_whatever_becomes_of_bad_ones(
     images: DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handle_invalid: str, error_col: str | None
 ):
     worker = ReportingWorker(tmp_path / "report")
-    monkeypatch.setattr(functions, "_worker", worker)
+    monkeypatch.setattr(udf, "worker", worker)
     if handle_invalid == "error":
         images = images.where(f"id < {GOOD}")
     out = featurizer(handleInvalid=handle_invalid, errorCol=error_col).transform(images)

@@ -11,8 +11,9 @@ from pyspark import cloudpickle
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
 
 import sparkcider
-from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, _worker, functions
+from sparkcider import FeatureExtractor, ImageDecodeError, ModelError
 from sparkcider.functions import image_features
+from sparkcider.spark import udf, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def images(spark: SparkSession) -> DataFrame:
 @pytest.fixture
 def reporting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ReportingWorker:
     worker = ReportingWorker(tmp_path / "report")
-    monkeypatch.setattr(functions, "_worker", worker)
+    monkeypatch.setattr(udf, "worker", worker)
     return worker
 
 
@@ -136,18 +137,18 @@ def test_the_pickled_closure_is_a_reference(spark: SparkSession, monkeypatch: py
         closures.extend(both[:2])
         return lambda column: column
 
-    monkeypatch.setattr(functions, "_iterator_udf", taken)
-    functions.features_column(spark, "content", TINY_MODEL, on_error="null", with_error=True, options={})
+    monkeypatch.setattr(udf, "_iterator_udf", taken)
+    udf.features_column(spark, "content", TINY_MODEL, on_error="null", with_error=True, options={})
     sizes = [len(cloudpickle.dumps(closure)) for closure in closures]
     assert len(sizes) == 2
     assert max(sizes) < CLOSURE_BYTES
 
 
-PIXELS = _worker.ModelFile(None, "pixels", (("input_size", 2),))
+PIXELS = worker.ModelFile(None, "pixels", (("input_size", 2),))
 
 
 def embed(batches: list[pa.Array], **options: object) -> list[pa.Array]:
-    return list(_worker.embed(iter(batches), PIXELS, str, **{"on_error": "null", "with_error": False, **options}))
+    return list(worker.embed(iter(batches), PIXELS, str, **{"on_error": "null", "with_error": False, **options}))
 
 
 def test_a_large_batch_is_given_back_in_slices():
@@ -161,7 +162,7 @@ def test_pandas_gets_the_same_rows_as_arrow():
     contents = [content for _, content in encoded_images()]
     options = {"on_error": "null", "with_error": True}
     [arrow] = embed([pa.array(contents)], with_error=True)
-    [frame] = _worker.embed_pandas(iter([pd.Series(contents)]), PIXELS, str, **options)
+    [frame] = worker.embed_pandas(iter([pd.Series(contents)]), PIXELS, str, **options)
     assert [None if pd.isna(error) else error for error in frame["error"]] == arrow.field("error").to_pylist()
     assert [None if row is None else row.tolist() for row in frame["features"]] == arrow.field("features").to_pylist()
 
@@ -175,10 +176,10 @@ def test_the_row_of_a_bad_image_is_counted_over_slices():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (_worker.ModelFile("gone.onnx", "0" * 64, ()), "model file gone.onnx has not reached this executor"),
-        (_worker.ModelFile(str(TINY_MODEL), "0" * 64, ()), "has checksum .*, expected 000"),
+        (worker.ModelFile("gone.onnx", "0" * 64, ()), "model file gone.onnx has not reached this executor"),
+        (worker.ModelFile(str(TINY_MODEL), "0" * 64, ()), "has checksum .*, expected 000"),
     ],
 )
-def test_a_file_that_is_not_the_one_sent_is_refused(model: _worker.ModelFile, message: str):
+def test_a_file_that_is_not_the_one_sent_is_refused(model: worker.ModelFile, message: str):
     with pytest.raises(ModelError, match=message):
-        list(_worker.embed(iter([]), model, str, on_error="null", with_error=False))
+        list(worker.embed(iter([]), model, str, on_error="null", with_error=False))

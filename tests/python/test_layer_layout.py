@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
-from sparkcider._export import bmp, export, set_metadata
+from sparkcider.models.export import export
+from sparkcider.models.export.source import set_metadata
+from sparkcider.samples import encode_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +143,7 @@ def compare(path: Path, names: list[str], side: int) -> None:
         area = (2, 3) if second == third else (1, 2)
         for pooling, expected in (("avg", tensor.mean(area)), ("max", tensor.max(area))):
             extractor = FeatureExtractor(path, layer=name, pooling=pooling, normalization="raw", color_order="RGB")
-            found = extractor.extract(pa.array([bmp(pixels)]))[0].flatten().to_numpy()
+            found = extractor.extract(pa.array([encode_png(pixels)]))[0].flatten().to_numpy()
             assert found.shape == expected[0].shape, name
             assert np.abs(found - expected[0]).max() <= TOLERANCE * np.abs(expected).max(), name
 
@@ -233,7 +235,7 @@ def test_axes_that_are_not_known_are_asked_for(tmp_path: Path) -> None:
 
 def test_the_layout_that_is_given_is_taken(tmp_path: Path) -> None:
     path = folded(tmp_path)
-    image = pa.array([bmp(np.random.default_rng(2).integers(0, 256, (SIDE, SIDE, 3), np.uint8))])
+    image = pa.array([encode_png(np.random.default_rng(2).integers(0, 256, (SIDE, SIDE, 3), np.uint8))])
     features = {
         key: FeatureExtractor(path, **options).extract(image)[0].flatten().to_numpy()
         for key, options in {

@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkcider import FeatureExtractor, ModelError, _cache, _storage, models
+from sparkcider import FeatureExtractor, ModelError, models
+from sparkcider.models import cache as model_cache
+from sparkcider.storage import remote as stores
+from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,16 +44,16 @@ def files(folder: Path) -> list[str]:
 
 def remote(content: bytes, size: int | None, version: str | None) -> Any:
     @contextlib.contextmanager
-    def open_remote(uri: str) -> Iterator[_storage.Remote]:
+    def open_remote(uri: str) -> Iterator[stores.Remote]:
         remote.calls.append(uri)  # type: ignore[attr-defined]
-        yield _storage.Remote(io.BytesIO(content), size, version)
+        yield stores.Remote(io.BytesIO(content), size, version)
 
     remote.calls = []  # type: ignore[attr-defined]
     return open_remote
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, content: bytes, *, size: int | None = None, version: str | None) -> None:
-    monkeypatch.setattr(_storage, "open_remote", remote(content, len(content) if size is None else size, version))
+    monkeypatch.setattr(model_cache, "open_remote", remote(content, len(content) if size is None else size, version))
 
 
 def test_what_comes_is_kept_under_its_checksum(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +130,7 @@ def test_a_new_version_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_uri_is_shown_without_its_secrets(uri: str, expected: str) -> None:
-    assert _storage.shown(uri) == expected
+    assert redacted_uri(uri) == expected
 
 
 def test_errors_of_stores_name_no_secret() -> None:
@@ -180,7 +183,7 @@ def s3_query(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_s3_is_written_and_read(s3_query: str) -> None:
     uri = f"s3://models/folder/tiny.onnx?{s3_query}"
-    _storage.upload(TINY, uri)
+    stores.upload(TINY, uri)
     path = Path(models.resolve(uri))
     assert path.read_bytes() == TINY.read_bytes()
     assert models.resolve(uri.replace("s3://", "s3a://") + f"#sha256={CHECKSUM}") == str(path)
@@ -189,9 +192,9 @@ def test_s3_is_written_and_read(s3_query: str) -> None:
 
 def test_s3_brings_another_version(s3_query: str) -> None:
     uri = f"s3://models/changes.onnx?{s3_query}"
-    _storage.upload(TINY, uri)
+    stores.upload(TINY, uri)
     assert Path(models.resolve(uri)).read_bytes() == TINY.read_bytes()
-    _storage.upload(DATA / "tiny_nhwc.onnx", uri)
+    stores.upload(DATA / "tiny_nhwc.onnx", uri)
     assert Path(models.resolve(uri)).read_bytes() == (DATA / "tiny_nhwc.onnx").read_bytes()
 
 
@@ -272,4 +275,4 @@ def test_https_with_a_strange_certificate_is_refused(https: str, monkeypatch: py
 def test_a_server_that_is_not_there_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"^https://localhost:\d+/x\.onnx cannot be read: [^\n]*refused[^\n]*$"):
         models.resolve(f"https://localhost:{free_port()}/x.onnx")
-    assert _cache.folder().name == "cache"
+    assert model_cache.folder().name == "cache"

@@ -74,7 +74,7 @@ def test_an_exported_name_is_found_in_every_spelling(cache: Path) -> None:
 
 def test_an_embedded_model_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(TINY, tmp_path / "tiny-net.onnx")
-    monkeypatch.setattr(models, "_EMBEDDED", tmp_path)
+    monkeypatch.setattr(models, "_BUNDLED", tmp_path)
     assert models.resolve("tiny_net") == str(tmp_path / "tiny-net.onnx")
     with pytest.raises(ValueError, match=r"^no model is called tiny_nut; near: tiny-net"):
         models.resolve("tiny_nut")
@@ -198,9 +198,9 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
 def one_image(spark: SparkSession) -> DataFrame:
     import numpy as np
 
-    from sparkcider._export import bmp
+    from sparkcider.samples import encode_png
 
-    image = bmp(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
+    image = encode_png(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
     return spark.createDataFrame([(image,)], "content binary")
 
 
@@ -222,16 +222,17 @@ def test_spark_takes_names_and_checked_uris(spark: SparkSession, cache: Path) ->
 
 
 def test_a_preplaced_model_is_not_sent(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparkcider import functions
+    from sparkcider.functions import image_features
+    from sparkcider.spark import udf
 
     def refuse(*_: Any) -> None:
         raise AssertionError("sent")
 
-    monkeypatch.setattr(functions, "deliver", refuse)
+    monkeypatch.setattr(udf, "deliver", refuse)
     placed = tmp_path / "placed.onnx"
     shutil.copy(TINY, placed)
     frame = one_image(spark)
-    column = functions.image_features("content", model=f"local:{placed}").alias("f")
+    column = image_features("content", model=f"local:{placed}").alias("f")
     assert frame.select(column).first().f == expected(frame)
 
 

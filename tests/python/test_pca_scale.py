@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from sparkcider import PcaError, _moments
+from sparkcider import PcaError
 from sparkcider.feature import PCA, PCAModel
+from sparkcider.spark import moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,13 +89,13 @@ def test_two_thousand_partitions_are_one_summary_for_the_driver(
     columns = [(F.rand(seed) * (seed + 1)).alias(f"c{seed}") for seed in range(wide)]
     rows = spark.range(0, 2_000, 1, 2_000).select(F.array(*columns).alias("x"))
     brought = []
-    read = _moments.joined
-    monkeypatch.setattr(_moments, "joined", lambda rows: brought.append(read(rows)) or brought[-1])
+    read = moments.joined
+    monkeypatch.setattr(moments, "joined", lambda rows: brought.append(read(rows)) or brought[-1])
     model = pca().fit(rows)
     assert model.numRows == 2_000
-    moments = 8 * (wide * (wide + 1) // 2 + wide)
+    size = 8 * (wide * (wide + 1) // 2 + wide)
     assert len(brought) == 1
-    assert len(brought[0]) < 1.1 * moments
+    assert len(brought[0]) < 1.1 * size
 
 
 # More rows later

@@ -11,9 +11,10 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler as Scaler
 
-from sparkcider import PcaError, _fit, _moments
+from sparkcider import PcaError
 from sparkcider.feature import PCA, PCAModel, StandardScaler
 from sparkcider.functions import pca_project
+from sparkcider.spark import fit, moments, solver_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def frame(spark: SparkSession) -> DataFrame:
 @pytest.fixture
 def few_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wide for `auto` is 30 features here, not 8,192."""
-    monkeypatch.setattr(_fit, "MOST_FEATURES", 30)
+    monkeypatch.setattr(solver_choice, "MOST_FEATURES", 30)
 
 
 def pca(**params: Any) -> PCA:
@@ -103,7 +104,7 @@ def test_few_wide_rows_are_solved_by_their_products(spark: SparkSession) -> None
 def test_auto_takes_the_randomized_solver_where_rows_are_wide_and_many(
     frame: DataFrame, monkeypatch: pytest.MonkeyPatch, *, known: bool
 ) -> None:
-    monkeypatch.setattr(_fit, "MOST_ROWS", N - 1)
+    monkeypatch.setattr(solver_choice, "MOST_ROWS", N - 1)
     given = frame.withMetadata("x", {"ml_attr": {"num_attrs": D}}) if known else frame
     assert pca(k=3).fit(given).fittedSolver == "randomized"
 
@@ -112,7 +113,7 @@ def test_auto_takes_the_randomized_solver_where_rows_are_wide_and_many(
 def test_auto_takes_the_rows_where_they_are_wide_and_few(frame: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     few = frame.where("id < 15")
     assert pca(k=3).fit(few).fittedSolver == "gram"
-    monkeypatch.setattr(_fit, "MOST_BYTES", 1000)
+    monkeypatch.setattr(solver_choice, "MOST_BYTES", 1000)
     assert pca(k=3).fit(few).fittedSolver == "randomized"
 
 
@@ -120,7 +121,7 @@ def test_auto_takes_the_rows_where_they_are_wide_and_few(frame: DataFrame, monke
 def test_rows_that_several_passes_read_are_kept_meanwhile(
     spark: SparkSession, frame: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_fit, "MOST_ROWS", 1)
+    monkeypatch.setattr(solver_choice, "MOST_ROWS", 1)
     seen = spark.sparkContext.accumulator(0)
 
     def count(batches: Any) -> Any:
@@ -143,7 +144,7 @@ def test_maxk_bounds_what_variance_takes(frame: DataFrame) -> None:
 
 
 def test_a_flat_spectrum_brings_a_warning(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fit, "MOST_PASSES", 2)
+    monkeypatch.setattr(fit, "MOST_PASSES", 2)
     noise = np.random.default_rng(2).normal(size=(400, 100))
     rows = spark.createDataFrame([(row.tolist(),) for row in noise], "x array<double>")
     with pytest.warns(UserWarning, match="after 2 passes a variance may still be off by"):
@@ -231,7 +232,7 @@ def test_bad_options_are_said(frame: DataFrame) -> None:
 @pytest.fixture
 def small_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that takes 3 kB: less than 40 features' scatter (6.6 kB) or 13 directions (5.1 kB)."""
-    monkeypatch.setattr(_moments, "RESULT_DEFAULT", "3k")  # the setting itself is Spark's, for a session's whole life
+    monkeypatch.setattr(moments, "RESULT_DEFAULT", "3k")  # the setting itself is Spark's, for a session's whole life
 
 
 @pytest.mark.usefixtures("small_driver")
@@ -252,7 +253,7 @@ def test_what_the_driver_would_refuse_fails_before_the_pass(frame: DataFrame) ->
     ("text", "size"), [("1g", 1 << 30), ("512m", 512 << 20), ("100", 100), ("2GB", 2 << 30), ("0", 0), ("3kb", 3072)]
 )
 def test_sizes_are_read_as_spark_reads_them(text: str, size: int) -> None:
-    assert _moments._bytes(text) == size
+    assert moments._bytes(text) == size
 
 
 # What a model gives

@@ -14,9 +14,10 @@ from pyspark.sql.functions import col
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler
 
-from sparkcider import Pca, PcaError, _worker
+from sparkcider import Pca, PcaError
 from sparkcider.feature import PCA, PCAModel
 from sparkcider.functions import pca_project
+from sparkcider.spark import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -240,7 +241,7 @@ def test_a_saved_model_comes_back_with_its_moments(arrays: DataFrame, tmp_path: 
 
 
 def test_a_large_model_is_saved_in_chunks(arrays: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_worker, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(worker, "CHUNK_BYTES", 64)
     model = pca(k=2).fit(arrays)
     path = str(tmp_path / "model")
     model.save(path)
@@ -264,7 +265,7 @@ def test_pca_project_takes_a_model_or_a_pca(arrays: DataFrame, element: str):
     rows = arrays.withColumn("x", column).withColumns(
         {
             "as_model": pca_project("x", model=model, element_type=element),
-            "as_pca": pca_project("x", model=model._pca, element_type=element),
+            "as_pca": pca_project("x", model=model.pca, element_type=element),
         }
     )
     assert rows.schema["as_pca"].dataType.simpleString() == f"array<{element}>"
@@ -272,7 +273,7 @@ def test_pca_project_takes_a_model_or_a_pca(arrays: DataFrame, element: str):
     plain = matrix() @ model.pc.toArray()
     np.testing.assert_allclose([row.as_model for row in found], plain, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose([row.as_pca for row in found], plain - plain.mean(axis=0), rtol=1e-4, atol=1e-4)
-    assert isinstance(model._pca, Pca)
+    assert isinstance(model.pca, Pca)
 
 
 def test_pca_project_refuses_unknown_words(arrays: DataFrame):

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 
 from sparkcider import FeatureExtractor, cli, models
-from sparkcider.samples import write_samples
+from sparkcider.samples import encode_png, write_samples
 
 onnx = pytest.importorskip("onnx", reason="needs sparkcider[quantize]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs sparkcider[quantize]")
 
-from sparkcider._export import bmp, set_metadata  # noqa: E402
-from sparkcider._folding import fold  # noqa: E402
-from sparkcider._quantize import quantize  # noqa: E402
+from sparkcider.models.export.source import set_metadata  # noqa: E402
+from sparkcider.models.folding import fold  # noqa: E402
+from sparkcider.models.quantize import quantize  # noqa: E402
 
 TINY = Path(__file__).parent.parent / "data" / "tiny_nchw.onnx"
 SIDE = 32
@@ -100,7 +100,7 @@ def test_metadata_is_set_anew_and_the_rest_stays() -> None:
 def test_a_bitmap_holds_every_level(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     extractor = FeatureExtractor("pixels", input_size=shape, normalization="raw")
-    features, errors = extractor.extract(pa.array([bmp(pixels)]))
+    features, errors = extractor.extract(pa.array([encode_png(pixels)]))
     assert errors[0].as_py() is None
     np.testing.assert_array_equal(features.flatten().to_numpy().reshape(pixels.shape), pixels)
 
@@ -108,7 +108,7 @@ def test_a_bitmap_holds_every_level(shape: tuple[int, int]) -> None:
 def test_the_networks_input_is_what_its_extractor_feeds_it(network: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     extractor = FeatureExtractor(network)
-    images = pa.array([bmp(pixels)])
+    images = pa.array([encode_png(pixels)])
     tensor = extractor._inputs().extract(images)[0].flatten().to_numpy().reshape(1, 3, SIDE, SIDE)
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     expected = session.run(None, {"image": tensor})[0][0]

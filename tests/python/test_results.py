@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from sparkcider import results
-from sparkcider.results import ArrowFiles, Files, HadoopFiles, qualified, staged
+from sparkcider.job import results
+from sparkcider.job.results import staged
+from sparkcider.storage.files import ArrowFiles, Files
+from sparkcider.storage.hadoop import HadoopFiles, qualified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ def files(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -
 def renamed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Local disks as they are, and as if they were an object store, where no folder is renamed."""
     if request.param == "part by part":
-        monkeypatch.setattr(results, "_RENAMED_IN_ONE_STEP", ())
+        monkeypatch.setattr(results, "RENAMED_IN_ONE_STEP", ())
 
 
 def write_result(files: Files, folder: str, text: bytes) -> None:
@@ -90,7 +92,7 @@ def test_a_failure_while_publishing_leaves_the_older_result(
 def test_the_summary_comes_last_where_folders_are_not_renamed(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(results, "_RENAMED_IN_ONE_STEP", ())
+    monkeypatch.setattr(results, "RENAMED_IN_ONE_STEP", ())
     write_result(files, f"file:{tmp_path}/.out.new", b"new")
     moved: list[str] = []
     rename = files.rename

@@ -13,9 +13,9 @@ from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from sparkcider import _moments
-from sparkcider._sessions import lowered
 from sparkcider.feature import PCA, ImageFeaturizer, StandardScaler
+from sparkcider.spark import moments
+from sparkcider.spark.sessions import lowered
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,7 +51,7 @@ def test_fits_in_several_threads_leave_the_configuration_as_it_was(spark: SparkS
 
 
 def test_no_thread_sees_another_configuration_during_a_fit(spark: SparkSession, arrays: DataFrame):
-    if version(spark) < _moments.BYTES_COUNTED:
+    if version(spark) < moments.BYTES_COUNTED:
         pytest.skip("Spark before 4.1 counts the rows of a batch only: the number of rows is lowered for wide ones")
     wide = spark.range(20).select(F.sequence(F.lit(1), F.lit(9_000)).cast("array<float>").alias("x"))
     before, seen = configuration(spark), []
@@ -77,7 +77,7 @@ class Captured(Evaluator):
 
 
 def test_overlapping_blocks_lower_a_setting_and_the_last_restores_it(spark: SparkSession):
-    name = _moments.BATCH_CONF
+    name = moments.BATCH_CONF
     spark.conf.set(name, "7000")
     before = configuration(spark)
     first, second, third = (lowered(spark, name, value) for value in (500, 200, 9000))
@@ -100,14 +100,14 @@ def test_threads_that_lower_a_setting_leave_it_as_it_was(spark: SparkSession):
 
     def block(value: int) -> None:
         for _ in range(20):
-            with lowered(spark, _moments.BATCH_CONF, value):
-                assert int(spark.conf.get(_moments.BATCH_CONF) or 0) <= value
+            with lowered(spark, moments.BATCH_CONF, value):
+                assert int(spark.conf.get(moments.BATCH_CONF) or 0) <= value
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(block, [100, 200, 300, 400]))
     after = configuration(spark)
-    assert after.pop(_moments.BATCH_CONF, "10000") == before.get(_moments.BATCH_CONF, "10000")
-    assert after == {key: value for key, value in before.items() if key != _moments.BATCH_CONF}
+    assert after.pop(moments.BATCH_CONF, "10000") == before.get(moments.BATCH_CONF, "10000")
+    assert after == {key: value for key, value in before.items() if key != moments.BATCH_CONF}
 
 
 @pytest.mark.parametrize(

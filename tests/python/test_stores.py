@@ -20,8 +20,8 @@ from spark_images import TINY_MODEL
 
 from sparkcider import FeatureExtractor
 from sparkcider.job import JobConfig
-from sparkcider.results import reachable
 from sparkcider.samples import write_samples
+from sparkcider.storage.hadoop import reachable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -145,7 +145,7 @@ def test_the_keys_of_the_role_were_used_and_stand_nowhere(finished: Finished):
     assert finished.handed_out > 0
     assert finished.denied == []
     pickles = (finished.folder / "pickles").read_bytes()
-    assert b"_worker" in pickles  # the closures are in it
+    assert b"sparkcider.spark.worker" in pickles  # the closures are in it
     left = {path.name: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     assert {"pickles", "master.log", "worker.log", "stderr"} < set(left)  # stderr: an executor's log
     for name, content in {**left, **finished.objects, "printed": finished.printed.encode()}.items():

@@ -11,10 +11,8 @@ import os
 import platform
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import tempfile
 import warnings
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -35,7 +33,7 @@ _PACKAGES = (
 )
 # Major Java versions by major PySpark version: "Downloading" on spark.apache.org/docs/3.5.x and /4.x
 _JAVA = {3: (8, 11, 17), 4: (17, 21)}
-_SIDE = 8
+_LENGTH_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ def _onnxruntime() -> Finding:
 
 
 def _inference() -> Finding:
-    """A real way through decoding, resizing, tensor and network, with an answer that is known."""
+    """A real way through decoding, resizing, tensor and network: `fruits-tiny` gives vectors of length 1."""
 
     def infer() -> Finding:
         import numpy as np
@@ -211,17 +209,13 @@ def _inference() -> Finding:
         from sparkcider import FeatureExtractor
         from sparkcider.samples import encode_png
 
-        color = [200, 100, 50]
-        image = encode_png(np.full((5, 7, 3), color, np.uint8))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "mean.onnx")
-            path.write_bytes(mean_network())
-            features, errors = FeatureExtractor(path, normalization="raw").extract(pa.array([image]))
-        mean = features[0].as_py()
-        if mean != color:
-            found = f"expected the mean colour {color}, got {mean} {errors[0].as_py() or ''}"
+        image = encode_png(np.full((5, 7, 3), [200, 100, 50], np.uint8))
+        features, errors = FeatureExtractor("fruits-tiny").extract(pa.array([image]))
+        length = float(np.linalg.norm(features.flatten().to_numpy()))
+        if not abs(length - 1) < _LENGTH_TOLERANCE:
+            found = f"expected an embedding of length 1, got {length} {errors[0].as_py() or ''}"
             return Finding("inference", FAILED, found, "report this as a bug")
-        return Finding("inference", OK, f"an image of colour {color} through a network gives its mean")
+        return Finding("inference", OK, f"an image through fruits-tiny gives {len(features[0])} values of length 1")
 
     return _tried("inference", infer, "see the findings above")
 
@@ -230,9 +224,10 @@ def _models() -> Finding:
     """What a name finds here, and whether more can be kept."""
 
     def look() -> Finding:
-        from sparkcider import _cache, models
+        from sparkcider import models
+        from sparkcider.models import cache as model_cache
 
-        cache = _cache.folder()
+        cache = model_cache.folder()
         there = next(folder for folder in (cache, *cache.parents) if folder.exists())
         found = f"{', '.join(models.available())}; cache {cache}"
         if not os.access(there, os.W_OK):
@@ -248,33 +243,6 @@ def _tried(name: str, look: Callable[[], Finding], advice: str) -> Finding:
         return look()
     except Exception as error:  # noqa: BLE001 - every failure is a finding
         return Finding(name, FAILED, str(error).strip().splitlines()[0], advice)
-
-
-def mean_network() -> bytes:
-    """A whole ONNX file: (N, 3, 8, 8) float32 in, the mean over the pixels (N, 3, 1, 1) out.
-
-    Written field by field after onnx.proto (opset 13, IR 8), so that no package is needed to make it.
-    """
-    float32 = 1
-    node = _bytes(1, b"image") + _bytes(2, b"mean") + _bytes(4, b"GlobalAveragePool")
-    graph = _bytes(1, node) + _bytes(2, b"mean")
-    for number, name, side in ((11, b"image", _SIDE), (12, b"mean", 1)):
-        sizes = (_bytes(2, b"n"), _number(1, 3), _number(1, side), _number(1, side))
-        shape = b"".join(_bytes(1, size) for size in sizes)
-        tensor = _number(1, float32) + _bytes(2, shape)
-        graph += _bytes(number, _bytes(1, name) + _bytes(2, _bytes(1, tensor)))
-    return _number(1, 8) + _bytes(7, graph) + _bytes(8, _number(2, 13))
-
-
-def _number(field: int, value: int) -> bytes:
-    """A protobuf integer field; every value here is below 128, so one byte."""
-    return struct.pack("BB", field << 3, value)
-
-
-def _bytes(field: int, content: bytes) -> bytes:
-    """A protobuf field of bytes, text or message; its length in two groups of seven bits, the lower first."""
-    upper, lower = divmod(len(content), 1 << 7)
-    return bytes([field << 3 | 2, lower | 1 << 7, upper]) + content
 
 
 def _version(package: str) -> str | None:

@@ -17,11 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkcider import _storage
 from sparkcider._native import ModelError, _model_summary
+from sparkcider.storage.remote import open_remote
+from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
-    from sparkcider._storage import Remote
+    from sparkcider.storage.remote import Remote
 
 _BLOCK = 1 << 20
 
@@ -52,13 +53,13 @@ def fetch(uri: str, checksum: str | None) -> Path:
         if cached is not None:
             return cached
     reference = folder() / "references" / sha256(uri.encode()).hexdigest()
-    with _storage.open_remote(uri) as remote:
+    with open_remote(uri) as remote:
         if checksum is None and remote.version is not None and reference.is_file():
             version, _, known = reference.read_text().rpartition("\n")
             cached = _intact(known) if version == remote.version else None
             if cached is not None:
                 return cached
-        found = _store(remote, _storage.shown(uri), checksum)
+        found = _store(remote, redacted_uri(uri), checksum)
         if remote.version is not None:
             _write(reference, f"{remote.version}\n{found}".encode())
     return _place(found)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from sparkcider import Moments, PcaError, _worker
+from sparkcider import Moments, PcaError
 from sparkcider._native import Sketch
-from sparkcider._sessions import lowered
+from sparkcider.spark import worker
+from sparkcider.spark.sessions import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, Row, SparkSession
 
-    from sparkcider._worker import Summary
+    from sparkcider.spark.worker import Summary
 
 FAN_IN = 64
 """Summaries that one task merges. Two levels hold 4,096 partitions evenly; more only make the last task longer."""
@@ -81,7 +82,7 @@ def collect_moments(
     """
     if skip_invalid and width is None:
         width = first_width(features)
-    found = _summed_up(features, Moments, Moments, width, widest=widest, skip_invalid=skip_invalid)
+    found = _summarize(features, Moments, Moments, width, widest=widest, skip_invalid=skip_invalid)
     return Moments() if found is None else found
 
 
@@ -101,7 +102,7 @@ def collect_sketch(features: DataFrame, width: int, basis: str | None, *, skip_i
     def new() -> Sketch:
         return Sketch.plain(width) if basis is None else Sketch(Path(SparkFiles.get(basis)).read_bytes())
 
-    return _summed_up(features, Sketch, new, width, widest=None, skip_invalid=skip_invalid)
+    return _summarize(features, Sketch, new, width, widest=None, skip_invalid=skip_invalid)
 
 
 def first_width(features: DataFrame) -> int | None:
@@ -143,13 +144,13 @@ def _bytes(text: str) -> int:
     return int(found[1]) << (10 * "bkmgtp".index(found[2] or "b")) if found else 0
 
 
-def _summed_up(
+def _summarize(
     features: DataFrame, kind: type[Kind], new: Callable[[], Any], width: int | None, **options: Any
 ) -> Kind | None:
     def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         partition = 0 if context is None else context.partitionId()
-        return _worker.partial_summary(batches, partition, new(), width, **options)
+        return worker.partial_summary(batches, partition, new(), width, **options)
 
     partials = features.mapInArrow(sum_up, PARTIALS)
     partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)), kind)
@@ -171,7 +172,7 @@ def joined(rows: list[Row]) -> bytes:
 
 def _merged(partials: DataFrame, kind: type[Summary]) -> DataFrame:
     def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _worker.merge_partials(batches, FAN_IN, kind)
+        return worker.merge_partials(batches, FAN_IN, kind)
 
     # Sorted, so that the same partitioning gives the same sums to the last bit.
     return partials.sortWithinPartitions("partial", "chunk").mapInArrow(merge, PARTIALS)

@@ -19,14 +19,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from sparkcider._native import ModelError
+from sparkcider.storage.uri import arrow_uri, known_scheme, local_path, redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SCHEMES = ("file", "s3", "gs", "abfss", "hdfs", "https")
-
-_SPELLINGS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "abfss"}
-"""Hadoop's and fsspec's names of the same stores."""
 
 TIMEOUT_SECONDS = 60
 """For an https server to say the next word."""
@@ -46,22 +42,6 @@ class Remote(NamedTuple):
     version: str | None
 
 
-def shown(uri: str) -> str:
-    """The URI as messages, logs and results name it: no password, no signed query, no fragment; a path as it is."""
-    if "://" not in uri:
-        return uri
-    parts = urllib.parse.urlsplit(uri)
-    user, at, host = parts.netloc.rpartition("@")
-    # abfss://container@account: what stands before the @ is no secret unless there is a colon in it
-    netloc = host if ":" in user or parts.scheme == "https" else user + at + host
-    return urllib.parse.urlunsplit((parts.scheme, netloc, parts.path, "", ""))
-
-
-def local_path(uri: str) -> Path:
-    """The path that a `file:` URI names."""
-    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path))
-
-
 @contextmanager
 def open_remote(uri: str) -> Iterator[Remote]:
     """Opens a file of a store for reading.
@@ -72,7 +52,7 @@ def open_remote(uri: str) -> Iterator[Remote]:
         ModelError: The store cannot be read.
     """
     with _faults(uri, "read"):
-        opened = _open_https(uri) if _scheme(uri) == "https" else _open_arrow(uri)
+        opened = _open_https(uri) if known_scheme(uri) == "https" else _open_arrow(uri)
     with opened.stream, _faults(uri, "read"):
         yield opened
 
@@ -86,15 +66,15 @@ def upload(path: Path, uri: str) -> None:
         ValueError: Nobody knows such a URI.
         ModelError: The store cannot be written.
     """
-    if "://" in uri and _scheme(uri) not in ("file", "https"):
+    if "://" in uri and known_scheme(uri) not in ("file", "https"):
         with _faults(uri, "written"):
             store, name = filesystem(uri)
             with path.open("rb") as source, store.open_output_stream(name) as target:
                 shutil.copyfileobj(source, target, 1 << 20)
         return
-    if "://" in uri and _scheme(uri) == "https":
+    if "://" in uri and known_scheme(uri) == "https":
         raise ValueError(
-            f"a file cannot be written to {shown(uri)}: give a path or a URI of s3, gs, abfss, hdfs or file"
+            f"a file cannot be written to {redacted_uri(uri)}: give a path or a URI of s3, gs, abfss, hdfs or file"
         )
     target = local_path(uri) if "://" in uri else Path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,14 +86,6 @@ def upload(path: Path, uri: str) -> None:
         os.replace(part, target)  # noqa: PTH105
     finally:
         Path(part).unlink(missing_ok=True)
-
-
-def _scheme(uri: str) -> str:
-    scheme = urllib.parse.urlsplit(uri).scheme.lower()
-    scheme = _SPELLINGS.get(scheme, scheme)
-    if scheme not in SCHEMES:
-        raise ValueError(f"a URI begins with one of {', '.join(f'{name}://' for name in SCHEMES)}, got {shown(uri)}")
-    return scheme
 
 
 def _open_https(uri: str) -> Remote:
@@ -136,8 +108,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """The file system of a URI that is not https, and the path in it."""
     from pyarrow.fs import FileSystem  # its import starts the AWS library
 
-    spelling = urllib.parse.urlsplit(uri).scheme
-    found: tuple[Any, str] = FileSystem.from_uri(_scheme(uri) + uri[len(spelling) :])
+    known_scheme(uri)
+    found: tuple[Any, str] = FileSystem.from_uri(arrow_uri(uri))
     return found
 
 
@@ -148,15 +120,15 @@ def _faults(uri: str, verb: str) -> Iterator[None]:
         yield
     except (ModelError, ValueError) as error:
         if type(error).__module__.startswith("pyarrow"):
-            raise ModelError(f"{shown(uri)} cannot be {verb}: {_cause(uri, error)}") from None
+            raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
         raise
     except OSError as error:
         status = getattr(error, "code", None)
         if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT or status in (404, 410):
-            raise FileNotFoundError(f"model file not found: {shown(uri)}") from None
-        raise ModelError(f"{shown(uri)} cannot be {verb}: {_cause(uri, error)}") from None
+            raise FileNotFoundError(f"model file not found: {redacted_uri(uri)}") from None
+        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
     except NotImplementedError as error:
-        raise ModelError(f"{shown(uri)} cannot be {verb}: {_cause(uri, error)}") from None
+        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
 
 
 def _cause(uri: str, error: Exception) -> str:

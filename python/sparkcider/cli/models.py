@@ -7,6 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sparkcider.options import LAYOUTS, POOLINGS
+
 if TYPE_CHECKING:
     from sparkcider.models import Layer, ModelCard
 
@@ -26,7 +28,7 @@ def add_commands(commands: Any) -> None:
     layers = kinds.add_parser("layers", help="the tensors that --layer can name, with their shapes")
     layers.add_argument("model", help="name, path or URI")
     layers.add_argument("--input-size", type=size, metavar="N|HxW", help="where the model takes any size")
-    layers.add_argument("--layout", choices=("NCHW", "NHWC"), help="where the graph does not say it")
+    layers.add_argument("--layout", choices=LAYOUTS, help="where the graph does not say it")
     layers.set_defaults(command=_layers)
     _add_export(commands)
     _add_quantize(commands)
@@ -49,7 +51,7 @@ def _add_export(commands: Any) -> None:
     add("--to", metavar="FILE|URI", help="default: the cache, where --model finds it by its name")
     add("--from", dest="source", choices=("keras", "torchvision"), default="keras", help="default: %(default)s")
     add("--input-size", type=size, metavar="N|HxW", help="in pixels (default: what it was trained for)")
-    add("--pooling", choices=("avg", "max", "flatten"), default="avg", help="of the last map (default: %(default)s)")
+    add("--pooling", choices=POOLINGS, default="avg", help="of the last map (default: %(default)s)")
     add("--weights", default="imagenet", metavar="imagenet|none|FILE", help="default: %(default)s; none: random ones")
     add("--verbose", action="store_true", help="tracebacks of errors")
     command.set_defaults(command=_export)
@@ -106,7 +108,7 @@ def _axes(layer: Layer) -> str:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from sparkcider._export import export
+    from sparkcider.models.export import export
 
     done = export(
         options.name,
@@ -128,11 +130,11 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _quantize(options: argparse.Namespace) -> int:
-    from sparkcider._quantize import quantize
+    from sparkcider.models.quantize import quantize
 
     given = {} if options.normalization is None else {"normalization": options.normalization}
-    price = quantize(options.model, options.images, options.to, n=options.n, **given)
-    _print([f"{'file':<24} {options.to}", *price.lines()])
+    report = quantize(options.model, options.images, options.to, n=options.n, **given)
+    _print([f"{'file':<24} {options.to}", *report.lines()])
     return 0
 
 

@@ -29,7 +29,7 @@ CACHED_MODELS = 2
 """Models kept open per worker process: a job has one; two let a comparison of two run without reloading."""
 
 CHUNK_BYTES = 1 << 16
-"""Bytes of a saved summary per row: with `_moments.MOST_ROWS` rows, a batch on its way to a merge is 64 MiB."""
+"""Bytes of a saved summary per row: with `moments.MOST_ROWS` rows, a batch on its way to a merge is 64 MiB."""
 
 FEATURES_TYPE = pa.list_(pa.float32())
 

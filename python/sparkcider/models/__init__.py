@@ -9,13 +9,27 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from sparkcider import _cache, _storage
 from sparkcider._native import ModelError, _model_layers, _model_summary
+from sparkcider.models import cache
+from sparkcider.models.registry import REGISTRY, Backbone, comparable
+from sparkcider.storage.uri import local_path
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = [
+    "PREFIX",
+    "PREPLACED",
+    "REGISTRY",
+    "Backbone",
+    "Layer",
+    "ModelCard",
+    "available",
+    "backbone",
+    "layers",
+    "preplaced",
+    "resolve",
+    "show",
+]
 
 PREFIX = "sparkcider."
 """Of the metadata keys that this package writes and reads."""
@@ -23,67 +37,8 @@ PREFIX = "sparkcider."
 PREPLACED = "local:"
 """Spark's own scheme for a file that lies at the same path on each node: nothing is sent."""
 
-_EMBEDDED = Path(__file__).with_name("pretrained")
+_BUNDLED = Path(__file__).parents[1] / "pretrained"
 """Models inside the package, NAME.onnx each."""
-
-
-class Backbone(NamedTuple):
-    """A network of `keras.applications` that `export` can build.
-
-    Attributes:
-        module: Its module there, which has its `preprocess_input`.
-        application: The function that builds it.
-        side: Height and width in pixels that its ImageNet weights were trained for (its `default_size` in Keras).
-    """
-
-    module: str
-    application: str
-    side: int
-
-
-REGISTRY: Mapping[str, Backbone] = {
-    "convnext_tiny": Backbone("convnext", "ConvNeXtTiny", 224),
-    "convnext_small": Backbone("convnext", "ConvNeXtSmall", 224),
-    "convnext_base": Backbone("convnext", "ConvNeXtBase", 224),
-    "convnext_large": Backbone("convnext", "ConvNeXtLarge", 224),
-    "convnext_xlarge": Backbone("convnext", "ConvNeXtXLarge", 224),
-    "densenet121": Backbone("densenet", "DenseNet121", 224),
-    "densenet169": Backbone("densenet", "DenseNet169", 224),
-    "densenet201": Backbone("densenet", "DenseNet201", 224),
-    "efficientnet_b0": Backbone("efficientnet", "EfficientNetB0", 224),
-    "efficientnet_b1": Backbone("efficientnet", "EfficientNetB1", 240),
-    "efficientnet_b2": Backbone("efficientnet", "EfficientNetB2", 260),
-    "efficientnet_b3": Backbone("efficientnet", "EfficientNetB3", 300),
-    "efficientnet_b4": Backbone("efficientnet", "EfficientNetB4", 380),
-    "efficientnet_b5": Backbone("efficientnet", "EfficientNetB5", 456),
-    "efficientnet_b6": Backbone("efficientnet", "EfficientNetB6", 528),
-    "efficientnet_b7": Backbone("efficientnet", "EfficientNetB7", 600),
-    "efficientnet_v2_b0": Backbone("efficientnet_v2", "EfficientNetV2B0", 224),
-    "efficientnet_v2_b1": Backbone("efficientnet_v2", "EfficientNetV2B1", 240),
-    "efficientnet_v2_b2": Backbone("efficientnet_v2", "EfficientNetV2B2", 260),
-    "efficientnet_v2_b3": Backbone("efficientnet_v2", "EfficientNetV2B3", 300),
-    "efficientnet_v2_s": Backbone("efficientnet_v2", "EfficientNetV2S", 384),
-    "efficientnet_v2_m": Backbone("efficientnet_v2", "EfficientNetV2M", 480),
-    "efficientnet_v2_l": Backbone("efficientnet_v2", "EfficientNetV2L", 480),
-    "inception_resnet_v2": Backbone("inception_resnet_v2", "InceptionResNetV2", 299),
-    "inception_v3": Backbone("inception_v3", "InceptionV3", 299),
-    "mobilenet": Backbone("mobilenet", "MobileNet", 224),
-    "mobilenet_v2": Backbone("mobilenet_v2", "MobileNetV2", 224),
-    "mobilenet_v3_large": Backbone("mobilenet_v3", "MobileNetV3Large", 224),
-    "mobilenet_v3_small": Backbone("mobilenet_v3", "MobileNetV3Small", 224),
-    "nasnet_large": Backbone("nasnet", "NASNetLarge", 331),
-    "nasnet_mobile": Backbone("nasnet", "NASNetMobile", 224),
-    "resnet50": Backbone("resnet50", "ResNet50", 224),
-    "resnet50_v2": Backbone("resnet_v2", "ResNet50V2", 224),
-    "resnet101": Backbone("resnet", "ResNet101", 224),
-    "resnet101_v2": Backbone("resnet_v2", "ResNet101V2", 224),
-    "resnet152": Backbone("resnet", "ResNet152", 224),
-    "resnet152_v2": Backbone("resnet_v2", "ResNet152V2", 224),
-    "vgg16": Backbone("vgg16", "VGG16", 224),
-    "vgg19": Backbone("vgg19", "VGG19", 224),
-    "xception": Backbone("xception", "Xception", 299),
-}
-"""Every application of Keras, by its name in snake case; `MobileNetV2` and `mobilenetv2` are found, too."""
 
 
 class ModelCard(NamedTuple):
@@ -152,9 +107,9 @@ def resolve(model: str | os.PathLike[str]) -> str:
     if reference.startswith(PREPLACED):
         path = Path(reference[len(PREPLACED) :]).absolute()  # as each node sees it
     elif reference.startswith("file:"):
-        path = _storage.local_path(reference)
+        path = local_path(reference)
     elif "://" in reference:
-        return str(_cache.fetch(reference, checksum))  # checked there
+        return str(cache.fetch(reference, checksum))  # checked there
     elif os.sep in reference or reference.endswith(".onnx") or Path(reference).is_file():
         path = Path(reference)
     else:
@@ -170,7 +125,7 @@ def available() -> dict[str, Path]:
         >>> "fruits-tiny" in available()
         True
     """
-    folders = (_EMBEDDED, _cache.named_folder())
+    folders = (_BUNDLED, cache.named_folder())
     return {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.onnx"))}
 
 
@@ -189,8 +144,8 @@ def backbone(name: str) -> str:
         >>> backbone("MobileNetV2")
         'mobilenet_v2'
     """
-    names = {_squashed(known): known for known in REGISTRY}
-    found = names.get(_squashed(name))
+    names = {comparable(known): known for known in REGISTRY}
+    found = names.get(comparable(name))
     if found is None:
         raise _unknown(name)
     return found
@@ -209,7 +164,7 @@ def show(model: str | os.PathLike[str]) -> ModelCard:
     path = _file(model)
     opset, inputs, outputs, metadata, _ = _model_summary(path)
     ours = {key[len(PREFIX) :]: text for key, text in metadata if key.startswith(PREFIX)}
-    return ModelCard(path, _cache.checksum_of(path), opset, inputs, outputs, ours)
+    return ModelCard(path, cache.checksum_of(path), opset, inputs, outputs, ours)
 
 
 def layers(
@@ -247,16 +202,16 @@ def _split(reference: str) -> tuple[str, str | None]:
 def _check_file(path: Path, checksum: str | None) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"model file not found: {path}")
-    if checksum is not None and (found := _cache.checksum_of(path)) != checksum:
+    if checksum is not None and (found := cache.checksum_of(path)) != checksum:
         raise ModelError(f"{path} has checksum {found}, expected {checksum}")
     if _model_summary(path)[-1]:
         raise ModelError(f"{path}: its weights lie in other files: save it as one file (onnx.save does by default)")
 
 
 def _by_name(name: str) -> Path:
-    here = {_squashed(known): path for known, path in available().items()}
-    if _squashed(name) in here:
-        return here[_squashed(name)]
+    here = {comparable(known): path for known, path in available().items()}
+    if comparable(name) in here:
+        return here[comparable(name)]
     known = backbone(name)
     raise FileNotFoundError(
         f"model {known} is not on this machine: `sparkcider export {known}` makes it (needs sparkcider[export], "
@@ -265,11 +220,7 @@ def _by_name(name: str) -> Path:
 
 
 def _unknown(name: str) -> ValueError:
-    names = {_squashed(known): known for known in ("pixels", *available(), *REGISTRY)}
-    near = [names[key] for key in difflib.get_close_matches(_squashed(name), names, n=3, cutoff=0.6)]
+    names = {comparable(known): known for known in ("pixels", *available(), *REGISTRY)}
+    near = [names[key] for key in difflib.get_close_matches(comparable(name), names, n=3, cutoff=0.6)]
     hint = f"near: {', '.join(near)}" if near else "give a name of the registry, or the path or URI of an ONNX file"
     return ValueError(f"no model is called {name}; {hint}")
-
-
-def _squashed(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower())

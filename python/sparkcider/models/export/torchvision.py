@@ -9,8 +9,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkcider._export import OPSET, Source, rename
 from sparkcider._native import ModelError
+from sparkcider.models.export.source import OPSET, Source, rename
 
 if TYPE_CHECKING:
     import numpy as np

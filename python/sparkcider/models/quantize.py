@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sparkcider import _storage
-from sparkcider._export import set_metadata
-from sparkcider._folding import fold
 from sparkcider._native import FeatureExtractor, ModelError
 from sparkcider.models import resolve, show
+from sparkcider.models.export.source import set_metadata
+from sparkcider.models.folding import fold
+from sparkcider.storage.remote import filesystem, upload
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from sparkcider._options import ExtractorOptions
+    from sparkcider.options import ExtractorOptions
 
 FEWEST_IMAGES = 16
 """To calibrate on: fewer do not show the range of a network's values."""
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
     content: bytes
 
 
-class Price(NamedTuple):
+class QuantizationReport(NamedTuple):
     """What int8 costs and gives, on images that it was not calibrated on.
 
     Attributes:
@@ -70,7 +70,7 @@ class Price(NamedTuple):
     size_ratio: float
 
     def lines(self) -> list[str]:
-        """The price as people read it."""
+        """The report as people read it."""
         rows = [
             ("judged by", f"{self.images:,} images that were not calibrated on"),
             ("cosine to float32", f"min {self.cosine_min:.4f}, median {self.cosine_median:.4f}"),
@@ -91,7 +91,7 @@ def quantize(
     *,
     n: int = 256,
     **options: Unpack[ExtractorOptions],
-) -> Price:
+) -> QuantizationReport:
     """Writes `model` as int8 (static, QDQ, weights per channel) to `to` and measures what that costs.
 
     Args:
@@ -116,10 +116,10 @@ def quantize(
         _quantize(tools, path, made, original, calibration)
         _describe(tools, path, made, len(calibration), options)
         # `layer` and all else as said: both models are asked for the same
-        price = _price(original, FeatureExtractor(made, **options), calibration, judges)
-        price = price._replace(size_ratio=path.stat().st_size / made.stat().st_size)
-        _storage.upload(made, str(to))
-    return price
+        report = _report(original, FeatureExtractor(made, **options), calibration, judges)
+        report = report._replace(size_ratio=path.stat().st_size / made.stat().st_size)
+        upload(made, str(to))
+    return report
 
 
 class _Tools(NamedTuple):
@@ -159,9 +159,7 @@ def _samples(images: str, n: int, extractor: FeatureExtractor) -> tuple[list[Sam
 def _listing(images: str) -> tuple[Any, list[str]]:
     from pyarrow.fs import FileSelector, LocalFileSystem
 
-    store, folder = (
-        _storage.filesystem(images) if "://" in images else (LocalFileSystem(), str(Path(images).absolute()))
-    )
+    store, folder = filesystem(images) if "://" in images else (LocalFileSystem(), str(Path(images).absolute()))
     if not store.get_file_info(folder).type.name == "Directory":
         raise FileNotFoundError(f"folder of images not found: {images}")
     found = store.get_file_info(FileSelector(folder, recursive=True))
@@ -256,9 +254,9 @@ def _describe(tools: _Tools, path: Path, made: Path, n: int, options: Mapping[st
     made.write_bytes(model.SerializeToString())
 
 
-def _price(
+def _report(
     original: FeatureExtractor, made: FeatureExtractor, calibration: list[Sample], judges: list[Sample]
-) -> Price:
+) -> QuantizationReport:
     known = [_normalized(_embed(extractor, calibration)) for extractor in (original, made)]
     judged = [_embed(extractor, judges) for extractor in (original, made)]
     units = [_normalized(rows) for rows in judged]
@@ -268,7 +266,7 @@ def _price(
     own = np.array([Path(sample.label).name for sample in judges])
     hits = [float((folders[at] == own).mean()) for at in nearest]
     curves = [_cumulative_variance(rows) for rows in judged]
-    return Price(
+    return QuantizationReport(
         images=len(judges),
         cosine_min=float(cosines.min()),
         cosine_median=float(np.median(cosines)),

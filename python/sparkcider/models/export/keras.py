@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparkcider._export import OPSET, Source, rename
 from sparkcider._native import ModelError
-from sparkcider.models import REGISTRY
+from sparkcider.models.export.source import OPSET, Source, rename
+from sparkcider.models.registry import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

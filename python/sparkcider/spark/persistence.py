@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWriter
 
 from sparkcider import SparkciderError
-from sparkcider._worker import CHUNK_BYTES, chunks
+from sparkcider.spark.worker import CHUNK_BYTES, chunks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

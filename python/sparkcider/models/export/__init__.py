@@ -1,12 +1,11 @@
 """A pretrained network as one self-describing ONNX file, checked against the original.
 
-A source (`_keras`, `_torchvision`) gives the ONNX graph, the original as a function of pixels, and what belongs to it;
+A source (`keras`, `torchvision`) gives the ONNX graph, the original as a function of pixels, and what belongs to it;
 here the two are compared, the metadata written and the file put in its place.
 """
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,37 +13,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sparkcider import _cache, _storage
 from sparkcider._native import FeatureExtractor, ModelError
-from sparkcider.models import PREFIX, backbone
+from sparkcider.models import backbone, cache
+from sparkcider.models.export.source import set_metadata
+from sparkcider.options import POOLINGS
+from sparkcider.samples import encode_png
+from sparkcider.storage.remote import upload
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from onnx import ModelProto
+    from sparkcider.models.export.source import Source
 
 TOLERANCE = 1e-4
 """Largest difference to the original, over the largest value: float32 sums of two libraries differ by 1e-6 to 1e-5."""
 
 TRIAL_IMAGES = 4
-
-OPSET = 17
-"""Of exported graphs: what ONNX Runtime 1.17, the oldest that this package runs on, takes."""
-
-
-class Source(NamedTuple):
-    """A network on its way out of its framework.
-
-    Attributes:
-        model: Its graph, with one input `image` and one output `features` (N, D).
-        embed: The original: (N, H, W, 3) u8 RGB of the input's size to (N, D) f32.
-        metadata: How it is fed and where it comes from, without the prefix.
-    """
-
-    model: ModelProto
-    embed: Callable[[np.ndarray], np.ndarray]
-    metadata: dict[str, str]
 
 
 class Exported(NamedTuple):
@@ -88,58 +73,28 @@ def export(
         ValueError: An option has a value that it cannot take.
         FileNotFoundError: There is no such file of weights.
     """
-    if pooling not in ("avg", "max", "flatten"):
+    if pooling not in POOLINGS:
         raise ValueError(f"pooling must be avg, max or flatten, got {pooling}")
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise FileNotFoundError(f"file of weights not found: {weights} (or give imagenet or none)")
     sides = None if input_size is None else (input_size, input_size) if isinstance(input_size, int) else input_size
     if source == "keras":
-        from sparkcider import _keras
+        from sparkcider.models.export import keras
 
         name = backbone(name)
-        built = _keras.build(name, sides, pooling, weights)
+        built = keras.build(name, sides, pooling, weights)
     elif source == "torchvision":
-        from sparkcider import _torchvision
+        from sparkcider.models.export import torchvision
 
-        built = _torchvision.build(name, sides, pooling, weights)
+        built = torchvision.build(name, sides, pooling, weights)
     else:
         raise ValueError(f"a network comes from keras or torchvision, got {source}")
     with tempfile.TemporaryDirectory(prefix="sparkcider-") as folder:
         path = Path(folder, "model.onnx")
         embedding_dim, difference = _write(built, path, {"name": name, "pooling": pooling})
-        target = str(_cache.named_folder() / f"{name}.onnx" if to is None else to)
-        _storage.upload(path, target)
-        return Exported(target, _cache.checksum_of(path), embedding_dim, difference)
-
-
-def set_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
-    """Writes `sparkcider.*` entries; what the file says under other keys stays."""
-    kept = {entry.key: entry.value for entry in model.metadata_props}
-    kept.update({PREFIX + key: text for key, text in metadata.items()})
-    del model.metadata_props[:]
-    for key, text in kept.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, text
-
-
-def rename(model: ModelProto, names: Mapping[str, str]) -> None:
-    """Gives tensors of the graph other names."""
-    graph = model.graph
-    for node in graph.node:
-        for slots in (node.input, node.output):
-            for at, tensor in enumerate(slots):
-                slots[at] = names.get(tensor, tensor)
-    for value in (*graph.input, *graph.output):
-        value.name = names.get(value.name, value.name)
-
-
-def bmp(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) u8 RGB as a BMP file: every level as it is, no library needed."""
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, (width * 3 + 3) // 4 * 4), np.uint8)  # of whole 4-byte words, the last row first
-    rows[:, : width * 3] = pixels[::-1, :, ::-1].reshape(height, -1)
-    header = struct.pack("<2sIHHI", b"BM", 54 + rows.size, 0, 0, 54)
-    return header + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 0, 0, 0, 0) + rows.tobytes()
+        target = str(cache.named_folder() / f"{name}.onnx" if to is None else to)
+        upload(path, target)
+        return Exported(target, cache.checksum_of(path), embedding_dim, difference)
 
 
 def _write(built: Source, path: Path, metadata: Mapping[str, str]) -> tuple[int, float]:
@@ -160,7 +115,9 @@ def _write(built: Source, path: Path, metadata: Mapping[str, str]) -> tuple[int,
     )
     path.write_bytes(model.SerializeToString())
     # The images have the input's size already: squashed, they stay as they are.
-    features, errors = FeatureExtractor(path, resize_mode="squash").extract(pa.array([bmp(image) for image in images]))
+    features, errors = FeatureExtractor(path, resize_mode="squash").extract(
+        pa.array([encode_png(image) for image in images])
+    )
     if features.null_count:
         raise ModelError(f"the exported model gives no features: {errors[0].as_py()}")
     found = features.flatten().to_numpy().reshape(len(images), -1)

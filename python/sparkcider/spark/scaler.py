@@ -11,20 +11,20 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import StructField
 
-from sparkcider._columns import (
+from sparkcider.spark.columns import (
     as_array,
-    as_given,
     element_of,
     features_type,
     known_width,
+    to_input_type,
     width_metadata,
     with_fields,
 )
-from sparkcider._fit import no_rows
-from sparkcider._moments import collect_sketch, first_width
-from sparkcider._persistence import StageReader, StageWriter
-from sparkcider.functions import scaled_column
-from sparkcider.params import ScalerParams
+from sparkcider.spark.fit import no_rows
+from sparkcider.spark.moments import collect_sketch, first_width
+from sparkcider.spark.params import ScalerParams
+from sparkcider.spark.persistence import StageReader, StageWriter
+from sparkcider.spark.udf import scaled_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -125,7 +125,7 @@ class StandardScalerModel(ScalerParams, Model, MLReadable["StandardScalerModel"]
             element=element_of(kind),
         )
         dataset = dataset.withColumn(output, column)
-        dataset = dataset.withColumn(output, as_given(kind, F.col(output)))
+        dataset = dataset.withColumn(output, to_input_type(kind, F.col(output)))
         dataset = dataset.withMetadata(output, width_metadata(len(self._mean)))
         return dataset.where(F.col(output).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
 

@@ -1,4 +1,4 @@
-"""The options of `FeatureExtractor`, typed once for all that pass them on."""
+"""The options of `FeatureExtractor`: typed, and the names that some of them take, once for all that pass them on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+PRESETS = ("tf", "caffe", "torch", "unit", "raw")
+"""Of `normalization`."""
+
+FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+"""Of `filter`."""
+
+RESIZE_MODES = ("squash", "center_crop", "letterbox")
+"""Of `resize_mode`."""
+
+LAYOUTS = ("NCHW", "NHWC")
+"""Of `layout` and `layer_layout`."""
+
+COLOR_ORDERS = ("RGB", "BGR")
+"""Of `color_order`."""
+
+POOLINGS = ("avg", "max", "flatten")
+"""Of `pooling`."""
 
 
 class ExtractorOptions(TypedDict, total=False):

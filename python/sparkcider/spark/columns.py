@@ -44,7 +44,7 @@ def element_of(kind: DataType) -> DataType:
     return kind.elementType if isinstance(kind, ArrayType) else DoubleType()
 
 
-def as_given(kind: DataType, column: Column) -> Column:
+def to_input_type(kind: DataType, column: Column) -> Column:
     """An array as the kind of features that was given."""
     return F.when(column.isNotNull(), array_to_vector(column)) if isinstance(kind, VectorUDT) else column
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sparkcider
-from sparkcider import _models_cli
+from sparkcider.cli import models
+from sparkcider.options import COLOR_ORDERS, FILTERS, LAYOUTS, POOLINGS, PRESETS, RESIZE_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # The job, and so pyspark, is imported by the commands that need it: doctor says what is missing without it.
 
-PRESETS = ("tf", "caffe", "torch", "unit", "raw")
 _RUN = """Reads a folder of images, writes their labelled embeddings and principal components.
 
 OUT gets features/ and pca/ (Parquet), pca-model/, explained_variance.csv and summary.json; it appears when all of it is
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what is installed here, what is wrong, what to do")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(command=_doctor, verbose=False)
-    _models_cli.add_commands(commands)
+    models.add_commands(commands)
     return parser
 
 
@@ -129,24 +129,23 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add = run.add_argument_group("model and preprocessing").add_argument
     # No default here: what is not said stays with the model's file, its graph and FeatureExtractor.
     add("--model", required=True, help="name, path or URI of an ONNX file, or `pixels`: small images as features")
-    add("--input-size", type=_size, metavar="N|HxW", help="in pixels (default: the model's own; pixels: 20)")
-    add("--resize-mode", choices=("squash", "center_crop", "letterbox"), help="(default: squash)")
+    add("--input-size", type=models.size, metavar="N|HxW", help="in pixels (default: the model's own; pixels: 20)")
+    add("--resize-mode", choices=RESIZE_MODES, help="(default: squash)")
     add("--crop-ratio", type=float, metavar="R", help="center_crop: input size over short side (default: 0.875)")
-    filters = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-    add("--filter", choices=filters, help="Pillow's filters (default: bicubic; pixels: nearest)")
+    add("--filter", choices=FILTERS, help="Pillow's filters (default: bicubic; pixels: nearest)")
     add(
         "--normalization",
         type=_normalization,
         metavar="|".join(PRESETS) + "|M,M,M/S,S,S",
         help="preset, or mean/std of R,G,B in [0, 1] (default: what the model's file says; pixels: unit)",
     )
-    add("--layout", choices=("NCHW", "NHWC"), help="(default: what the model's graph says)")
-    add("--color-order", choices=("RGB", "BGR"), help="(default: the normalization's own)")
-    add("--pooling", choices=("avg", "max", "flatten"), help="of a 4-D output (default: avg)")
+    add("--layout", choices=LAYOUTS, help="(default: what the model's graph says)")
+    add("--color-order", choices=COLOR_ORDERS, help="(default: the normalization's own)")
+    add("--pooling", choices=POOLINGS, help="of a 4-D output (default: avg)")
     add("--layer", metavar="NAME", help="the model's output to take (default: the first)")
     add(
         "--layer-layout",
-        choices=("NCHW", "NHWC"),
+        choices=LAYOUTS,
         help="axes of a 4-D output (default: what the graph's operators say)",
     )
     add("--intra-threads", type=int, metavar="N", help="threads of one Spark task (default: 1)")
@@ -173,13 +172,6 @@ def _add_spark(run: argparse.ArgumentParser) -> None:
     add("--master", metavar="URL", help="such as local[4] or yarn (default: Spark's own)")
     add("--conf", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="any Spark setting, repeatable")
     add("--verbose", action="store_true", help="Spark's warnings, and tracebacks of errors (default: one line)")
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    if not re.fullmatch(r"\d+(x\d+)?", text):
-        raise argparse.ArgumentTypeError(f"a side (224) or height x width (224x224), not {text!r}")
-    height, _, width = text.partition("x")
-    return (int(height), int(width)) if width else int(height)
 
 
 def _normalization(text: str) -> str | tuple[list[float], list[float]]:
@@ -270,7 +262,7 @@ def _demo_table(summary: dict[str, Any]) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from sparkcider.doctor import main as examine
+    from sparkcider.cli.doctor import main as examine
 
     return examine(as_json=options.json)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 
-from sparkcider._fit import Wanted
+from sparkcider.options import FILTERS, LAYOUTS, POOLINGS, PRESETS, RESIZE_MODES
+from sparkcider.spark.solver_choice import PcaSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,6 +24,10 @@ def one_of(*names: str) -> Any:
         return str(value)
 
     return convert
+
+
+def _choices(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _size(value: Any) -> int | list[int]:
@@ -115,23 +120,21 @@ class ExtractorParams(InOutParams):
         "errorCol", "column to add with the reason why an image is bad; null for a good one", TypeConverters.toString
     )
     inputSize: Param[Any] = _param("inputSize", "side or [height, width] in pixels", _size)
-    resizeMode: Param[str] = _param("resizeMode", "squash, center_crop or letterbox", TypeConverters.toString)
+    resizeMode: Param[str] = _param("resizeMode", _choices(RESIZE_MODES), TypeConverters.toString)
     cropRatio: Param[float] = _param(
         "cropRatio", "for center_crop: input size over the short side before the cut, 0.01 to 1", TypeConverters.toFloat
     )
-    filter: Param[str] = _param(
-        "filter", "nearest, box, bilinear, hamming, bicubic or lanczos", TypeConverters.toString
-    )
+    filter: Param[str] = _param("filter", _choices(FILTERS), TypeConverters.toString)
     normalization: Param[Any] = _param(
-        "normalization", "tf, caffe, torch, unit, raw or [mean, std] of RGB in [0, 1]", _normalization
+        "normalization", f"{', '.join(PRESETS)} or [mean, std] of RGB in [0, 1]", _normalization
     )
-    layout: Param[str] = _param("layout", "NCHW or NHWC", TypeConverters.toString)
+    layout: Param[str] = _param("layout", _choices(LAYOUTS), TypeConverters.toString)
     colorOrder: Param[str] = _param("colorOrder", "RGB or BGR", TypeConverters.toString)
-    pooling: Param[str] = _param("pooling", "avg, max or flatten, for a feature map", TypeConverters.toString)
+    pooling: Param[str] = _param("pooling", f"{_choices(POOLINGS)}, for a feature map", TypeConverters.toString)
     layer: Param[str] = _param("layer", "name of the output to take", TypeConverters.toString)
     layerLayout: Param[str] = _param(
         "layerLayout",
-        "NCHW or NHWC: where an output that is a feature map has its channels, if its graph does not tell",
+        f"{_choices(LAYOUTS)}: where an output that is a feature map has its channels, if its graph does not tell",
         TypeConverters.toString,
     )
     intraThreads: Param[int] = _param("intraThreads", "threads inside one operator", TypeConverters.toInt)
@@ -197,10 +200,10 @@ class PCAParams(InOutParams):
         "maxK": 256,
     }
 
-    def _wanted(self) -> Wanted:
+    def _spec(self) -> PcaSpec:
         if self.isSet(self.k) == self.isSet(self.variance):
             raise ValueError("give either k or variance")
-        return Wanted(
+        return PcaSpec(
             k=self.getK() if self.isSet(self.k) else None,
             variance=self.getVariance() if self.isSet(self.variance) else None,
             standardize=self.getStandardize(),

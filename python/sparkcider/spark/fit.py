@@ -1,11 +1,4 @@
-"""Which solver, over how many passes: a DataFrame of features to a fitted `Pca`.
-
-    D <= 8,192                    covariance: one pass sums the D x D scatter (a few rows: gram, from the same pass)
-    N <= 4,096, rows <= 256 MB    gram: the rows come to the driver, whose N x N products are solved
-    the rest                      randomized: a few passes, each with O(D (k + 10)) per task
-
-docs/numerics.md has the error of each.
-"""
+"""The fit of a PCA: the passes over a DataFrame of features, and what is solved of them on the driver."""
 
 from __future__ import annotations
 
@@ -19,8 +12,10 @@ from pyspark import StorageLevel
 from pyspark.sql.types import ArrayType, FloatType
 
 from sparkcider import Moments, Pca, PcaError
-from sparkcider._delivery import deliver
-from sparkcider._moments import (
+from sparkcider._native import RandomizedPca
+from sparkcider.spark import solver_choice
+from sparkcider.spark.delivery import deliver
+from sparkcider.spark.moments import (
     TooWide,
     check_result_size,
     collect_moments,
@@ -28,21 +23,12 @@ from sparkcider._moments import (
     first_width,
     most_features,
 )
-from sparkcider._native import RandomizedPca
+from sparkcider.spark.solver_choice import PcaSpec, Step, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
-
-MOST_FEATURES = 8_192
-"""D up to which `auto` sums the scatter: 268 MB of moments, and minutes for its eigenvectors."""
-
-MOST_ROWS = 4_096
-"""N up to which the rows are kept for their N x N products (`pca::moments::MAX_ROWS_KEPT`)."""
-
-MOST_BYTES = 256 << 20
-"""Of rows in f64 that `auto` brings to the driver for them; over that the randomized solver moves less."""
 
 OVERSAMPLING = 10
 """Directions beyond k (Halko, Martinsson, Tropp 2011, section 4.2: 5 to 10)."""
@@ -54,26 +40,6 @@ TOLERANCE = 1e-2
 about its square where the spectrum decays."""
 
 _log = logging.getLogger("sparkcider")
-
-
-class Wanted(NamedTuple):
-    """What to fit.
-
-    Attributes:
-        k: Number of components, or None for `variance`.
-        variance: Share of the variance, or None for `k`.
-        standardize: Scale each feature first.
-        solver: `auto`, `covariance`, `gram` or `randomized`.
-        max_k: Most components that `variance` takes with `randomized`.
-        skip_invalid: Leave invalid rows out.
-    """
-
-    k: int | None
-    variance: float | None
-    standardize: bool
-    solver: str
-    max_k: int
-    skip_invalid: bool
 
 
 class Fitted(NamedTuple):
@@ -90,14 +56,14 @@ class Fitted(NamedTuple):
     n_invalid: int
 
 
-def fit(features: DataFrame, name: str, width: int | None, wanted: Wanted, *, cached: bool) -> Fitted:
+def fit(features: DataFrame, name: str, width: int | None, spec: PcaSpec, *, cached: bool) -> Fitted:
     """Fits to a DataFrame whose only column is an array of D floats or doubles.
 
     Args:
         features: The rows.
         name: The column's name, for messages.
         width: D, where it is known.
-        wanted: What to fit.
+        spec: What to fit.
         cached: The rows are kept by Spark already; where several passes need them, they are kept meanwhile.
 
     Raises:
@@ -105,24 +71,29 @@ def fit(features: DataFrame, name: str, width: int | None, wanted: Wanted, *, ca
             hold the variance.
         ValueError: k is over D, or the rows do not suit the solver.
     """
-    if width is not None and wanted.k is not None:
-        check_k(wanted.k, width)
-    if wanted.solver == "randomized" or (wanted.solver == "auto" and width is not None and width > MOST_FEATURES):
-        return _wide(features, name, width, wanted, cached=cached)
-    widest = None
-    if width is not None:
-        _check_result(features, width)
-    else:
-        widest = most_features(features.sparkSession)
-        widest = min(widest, MOST_FEATURES) if wanted.solver == "auto" else widest
-    try:
-        moments = collect_moments(features, width, widest=widest, skip_invalid=wanted.skip_invalid)
-    except TooWide as found:  # now D is known
-        return fit(features, name, found.width, wanted, cached=cached)
-    return solved(moments, name, wanted)
+    if width is not None and spec.k is not None:
+        check_k(spec.k, width)
+    step = next_step(spec.solver, width, None)
+    if step is Step.SUM_MOMENTS:
+        try:
+            return solved(_sum_moments(features, width, spec), name, spec)
+        except TooWide as found:  # now D is known
+            return fit(features, name, found.width, spec, cached=cached)
+    with _persisted(features, cached=cached):
+        if width is None:
+            width = first_width(features)
+            if width is None:
+                raise no_rows(name, features.count())
+            if spec.k is not None:
+                check_k(spec.k, width)
+        if step is Step.COUNT_ROWS:
+            step = next_step(spec.solver, width, features.limit(solver_choice.MOST_ROWS + 1).count())
+        if step is Step.SUM_MOMENTS:
+            return solved(collect_moments(features, width, skip_invalid=spec.skip_invalid), name, spec)
+        return _reported(_iterate(features, name, width, spec))
 
 
-def solved(moments: Moments, name: str, wanted: Wanted) -> Fitted:
+def solved(moments: Moments, name: str, spec: PcaSpec) -> Fitted:
     """The PCA of moments.
 
     Raises:
@@ -131,9 +102,9 @@ def solved(moments: Moments, name: str, wanted: Wanted) -> Fitted:
     """
     if moments.n_samples == 0:
         raise no_rows(name, moments.n_invalid)
-    solver = None if wanted.solver == "auto" else wanted.solver
-    pca = Pca.fit(moments, k=wanted.k, variance=wanted.variance, standardize=wanted.standardize, solver=solver)
-    return _told(Fitted(pca, moments, moments.n_invalid))
+    solver = None if spec.solver == "auto" else spec.solver
+    pca = Pca.fit(moments, k=spec.k, variance=spec.variance, standardize=spec.standardize, solver=solver)
+    return _reported(Fitted(pca, moments, moments.n_invalid))
 
 
 def check_k(k: int, width: int) -> None:
@@ -154,7 +125,7 @@ def _check_result(features: DataFrame, width: int) -> None:
     try:
         check_result_size(session, 4 * width * (width + 1), f"the moments of {width:,} features")
     except PcaError:
-        most = min(width // 2, MOST_ROWS)
+        most = min(width // 2, solver_choice.MOST_ROWS)
         rows = features.limit(most + 1).count()
         if rows > most:
             raise
@@ -162,46 +133,43 @@ def _check_result(features: DataFrame, width: int) -> None:
         check_result_size(session, size * rows * width, f"{rows:,} rows of {width:,} features")
 
 
-def _wide(features: DataFrame, name: str, width: int | None, wanted: Wanted, *, cached: bool) -> Fitted:
-    with _kept(features, cached=cached):
-        width = first_width(features) if width is None else width
-        if width is None:
-            raise no_rows(name, features.count())
-        if wanted.k is not None:
-            check_k(wanted.k, width)
-        if wanted.solver == "auto":
-            rows = features.limit(MOST_ROWS + 1).count()
-            if rows <= MOST_ROWS and 8 * rows * width <= MOST_BYTES:
-                return solved(collect_moments(features, width, skip_invalid=wanted.skip_invalid), name, wanted)
-        return _told(_randomized(features, name, width, wanted))
+def _sum_moments(features: DataFrame, width: int | None, spec: PcaSpec) -> Moments:
+    """One pass over rows that are not known to be too wide for it."""
+    widest = None
+    if width is not None:
+        _check_result(features, width)
+    else:
+        widest = most_features(features.sparkSession)
+        widest = min(widest, solver_choice.MOST_FEATURES) if spec.solver == "auto" else widest
+    return collect_moments(features, width, widest=widest, skip_invalid=spec.skip_invalid)
 
 
-def _randomized(features: DataFrame, name: str, width: int, wanted: Wanted) -> Fitted:
+def _iterate(features: DataFrame, name: str, width: int, spec: PcaSpec) -> Fitted:
     """Block Krylov iteration until each component asked for is right to `TOLERANCE`."""
     session = features.sparkSession
     # A share of the variance starts with a quarter of maxK: each pass adds as many.
-    directions = min((wanted.k or -(-wanted.max_k // 4)) + OVERSAMPLING, width)
+    directions = min((spec.k or -(-spec.max_k // 4)) + OVERSAMPLING, width)
     check_result_size(session, 8 * width * (directions + 3), f"the sketches of {width:,} features")
-    solver = RandomizedPca(width, width=directions, standardize=wanted.standardize)
+    solver = RandomizedPca(width, width=directions, standardize=spec.standardize)
     residual: float | None = None
     n_invalid = 0
     for number in range(1, MOST_PASSES + 1):
         basis = solver.basis()
         file = f"sparkcider-{sha256(basis).hexdigest()}.basis"
         deliver(session, file, lambda basis=basis: basis)  # type: ignore[misc] # mypy sees no bytes in a default
-        sketch = collect_sketch(features, width, file, skip_invalid=wanted.skip_invalid)
+        sketch = collect_sketch(features, width, file, skip_invalid=spec.skip_invalid)
         if sketch is None or sketch.n_samples == 0:
             raise no_rows(name, 0 if sketch is None else sketch.n_invalid)
         solver.step(sketch)
         n_invalid = sketch.n_invalid
-        residual = _residual(solver, wanted)
+        residual = _residual(solver, spec)
         _log.info("pass %d over %d rows x %d features: residual %s", number, sketch.n_samples, width, residual)
         if solver.exhausted or (residual is not None and residual <= TOLERANCE):
             break
-    pca = solver.finish(k=wanted.k, variance=wanted.variance)
-    if wanted.variance is not None and pca.n_components_ > wanted.max_k:
-        held = float(pca.explained_variance_ratio_[: wanted.max_k].sum())
-        raise PcaError(f"{wanted.max_k} components hold {held:.4f} of the variance, not {wanted.variance}: raise maxK")
+    pca = solver.finish(k=spec.k, variance=spec.variance)
+    if spec.variance is not None and pca.n_components_ > spec.max_k:
+        held = float(pca.explained_variance_ratio_[: spec.max_k].sum())
+        raise PcaError(f"{spec.max_k} components hold {held:.4f} of the variance, not {spec.variance}: raise maxK")
     if not solver.exhausted and residual is not None and residual > TOLERANCE:
         warnings.warn(
             f"after {MOST_PASSES} passes a variance may still be off by {residual:.1e} of itself: the spectrum is flat",
@@ -210,19 +178,19 @@ def _randomized(features: DataFrame, name: str, width: int, wanted: Wanted) -> F
     return Fitted(pca, None, n_invalid)
 
 
-def _residual(solver: RandomizedPca, wanted: Wanted) -> float | None:
+def _residual(solver: RandomizedPca, spec: PcaSpec) -> float | None:
     """Of the components asked for; None while they are not found."""
-    if wanted.k is not None:
-        return solver.residual(wanted.k)
+    if spec.k is not None:
+        return solver.residual(spec.k)
     try:
-        found = solver.finish(variance=wanted.variance)
+        found = solver.finish(variance=spec.variance)
     except PcaError:  # not reached yet: the next pass adds directions
         return None
     return solver.residual(found.n_components_)
 
 
 @contextmanager
-def _kept(features: DataFrame, *, cached: bool) -> Iterator[None]:
+def _persisted(features: DataFrame, *, cached: bool) -> Iterator[None]:
     """Several passes read the rows: what made them, an embedding perhaps, must not run again for each."""
     if cached:
         yield
@@ -234,7 +202,7 @@ def _kept(features: DataFrame, *, cached: bool) -> Iterator[None]:
         features.unpersist()
 
 
-def _told(fitted: Fitted) -> Fitted:
+def _reported(fitted: Fitted) -> Fitted:
     pca = fitted.pca
     if pca.n_components_ >= pca.n_samples_:
         warnings.warn(
