@@ -15,7 +15,6 @@ import pyarrow as pa
 from sparkcider._native import FeatureExtractor, ModelError
 from sparkcider.models import resolve, show
 from sparkcider.models.export.source import set_metadata
-from sparkcider.models.folding import fold
 from sparkcider.storage.remote import filesystem, upload
 
 if TYPE_CHECKING:
@@ -124,6 +123,7 @@ def quantize(
 
 class _Tools(NamedTuple):
     onnx: Any
+    onnxruntime: Any
     quantization: Any
     preprocess: Any
 
@@ -131,12 +131,13 @@ class _Tools(NamedTuple):
 def _tools() -> _Tools:
     try:
         import onnx
+        import onnxruntime
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         message = f"quantize needs onnx and onnxruntime ({error.name} is missing): pip install 'sparkcider[quantize]'"
         raise ImportError(message) from None
-    return _Tools(onnx, quantization, quant_pre_process)
+    return _Tools(onnx, onnxruntime, quantization, quant_pre_process)
 
 
 def _samples(images: str, n: int, extractor: FeatureExtractor) -> tuple[list[Sample], list[Sample]]:
@@ -166,8 +167,21 @@ def _listing(images: str) -> tuple[Any, list[str]]:
     return store, sorted(info.path for info in found if info.is_file)
 
 
+def _simplify(tools: _Tools, path: Path, to: Path) -> None:
+    """Moves factors, terms and zero borders into the convolutions, and writes the shapes of all tensors.
+
+    Converters leave batch normalisation and Keras's asymmetric borders as operators of their own. In an int8 graph each
+    would be rounded on its own.
+    """
+    options = tools.onnxruntime.SessionOptions()
+    options.graph_optimization_level = tools.onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(to)
+    tools.onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    tools.preprocess(to, to, skip_symbolic_shape=True, skip_optimization=True)
+
+
 def _quantize(tools: _Tools, path: Path, made: Path, original: FeatureExtractor, images: list[Sample]) -> None:
-    """Folds what can be folded, finds the ranges of all values on the images, writes the int8 graph."""
+    """Simplifies the graph, finds the ranges of all values on the images, writes the int8 graph."""
     inputs = original._inputs()  # noqa: SLF001 - the network's input in place of its output
     name, shape = show(path).inputs[0]
     height, width = original.input_size
@@ -186,21 +200,18 @@ def _quantize(tools: _Tools, path: Path, made: Path, original: FeatureExtractor,
             tensor = next(self.tensors, None)
             return None if tensor is None else {name: tensor}
 
-    folded = made.with_name("folded.onnx")
+    simple = made.with_name("simple.onnx")
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)  # its advice is about what is done here
     try:
-        model = tools.onnx.load(path)
-        fold(model)
-        tools.onnx.save(model, folded)
-        tools.preprocess(folded, folded, skip_symbolic_shape=True)
-        model = tools.onnx.load(folded)
+        _simplify(tools, path, simple)
+        model = tools.onnx.load(simple)
         for at, node in enumerate(model.graph.node):
             node.name = node.name or f"node{at}"  # the quantizer knows nodes by their names only
-        tools.onnx.save(model, folded)
+        tools.onnx.save(model, simple)
         tools.quantization.quantize_static(
-            folded,
+            simple,
             made,
             Reader(),
             quant_format=tools.quantization.QuantFormat.QDQ,
