@@ -32,12 +32,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     node = onnx.helper.make_node
     nodes = [
         node("Pad", ["image", "border"], ["padded"]),
-        node("Conv", ["padded", "k1"], ["c1"], strides=[2, 2], auto_pad="VALID"),
+        node("Conv", ["padded", "k1"], ["c1"], strides=[2, 2]),
         node("Mul", ["c1", "factor"], ["scaled"]),
         node("Add", ["scaled", "term"], ["shifted"]),
         node("Relu", ["shifted"], ["r1"]),
         node("Conv", ["r1", "k2"], ["c2"], group=8, pads=[1, 1, 1, 1]),
-        node("Mul", ["factor", "c2"], ["scaled2"]),
+        node("Mul", ["c2", "factor"], ["scaled2"]),
         node("Relu", ["scaled2"], ["r2"]),
         node("Conv", ["r2", "k3"], ["c3"]),
         node("GlobalAveragePool", ["c3"], ["pooled"]),
