@@ -6,7 +6,7 @@ from typing import Any, Protocol, final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from typing_extensions import Self, TypeAlias
+from typing_extensions import Self, TypeAlias, disjoint_base
 
 class _ArrowArray(Protocol):
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
@@ -19,6 +19,7 @@ class ImageDecodeError(SparkciderError): ...
 class ModelError(SparkciderError): ...
 class PcaError(SparkciderError): ...
 
+@disjoint_base
 class FeatureExtractor:
     def __new__(
         cls,
