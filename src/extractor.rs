@@ -45,7 +45,7 @@ impl FeatureExtractor {
     pub fn new(model: &Path, runtime: &Runtime, options: &Options) -> Result<Self> {
         let decode = options.decode()?;
         let file = ModelFile::open(model)?;
-        let (name, checksum) = (file.shown(), file.checksum());
+        let (name, checksum) = (file.name(), file.checksum());
         let graph = Graph::decode(&name, &file.onnx)?;
         let network = Network::load(file, &graph, runtime, options)?;
         let preprocessing = Preprocessing::resolve(network.input(), &Metadata::new(&name, &graph), options)?;

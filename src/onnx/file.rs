@@ -22,17 +22,17 @@ impl ModelFile {
     /// # Errors
     /// [`Error::ModelNotFound`] if there is no such file, [`Error::Model`] if it cannot be read.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let shown = || path.display().to_string();
+        let name = || path.display().to_string();
         if !path.is_file() {
-            return Err(Error::ModelNotFound { path: shown() });
+            return Err(Error::ModelNotFound { path: name() });
         }
-        let onnx = fs::read(path).map_err(|cause| Error::ModelIo { path: shown(), cause })?;
+        let onnx = fs::read(path).map_err(|cause| Error::ModelIo { path: name(), cause })?;
         Ok(Self { path: path.to_owned(), onnx })
     }
 
-    /// Its path for messages.
+    /// Its path, for messages.
     #[must_use]
-    pub(crate) fn shown(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
     }
 

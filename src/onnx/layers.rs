@@ -39,10 +39,10 @@ pub struct Layer {
 /// As [`crate::FeatureExtractor::new`] for the model; [`Error::Option`] if its graph takes any size and none is given.
 pub fn layers(model: &Path, runtime: &Runtime, size: Option<(u32, u32)>, layout: Option<Layout>) -> Result<Vec<Layer>> {
     let file = ModelFile::open(model)?;
-    let shown = file.shown();
-    let fault = |reason: String| Error::Model { model: shown.clone(), reason };
-    let graph = Graph::decode(&shown, &file.onnx)?;
-    let metadata = Metadata::new(&shown, &graph);
+    let name = file.name();
+    let fault = |reason: String| Error::Model { model: name.clone(), reason };
+    let graph = Graph::decode(&name, &file.onnx)?;
+    let metadata = Metadata::new(&name, &graph);
     let tensors: Vec<GraphTensor> = graph.tensors().filter(|tensor| tensor.operator != "Constant").collect();
     let inner = tensors.iter().map(|tensor| tensor.name.as_str());
     let inner = inner.filter(|name| graph.outputs.iter().all(|output| output.name != *name));
@@ -54,7 +54,7 @@ pub fn layers(model: &Path, runtime: &Runtime, size: Option<(u32, u32)>, layout:
     let (image, input) = image_input(&session, &metadata, layout)?;
     let size = input_size(&input, &metadata, size)?;
     let n = input.batch.unwrap_or(TRIAL_BATCH);
-    let black = vec![0.0; input_len(&shown, n, size)?];
+    let black = vec![0.0; input_len(&name, n, size)?];
     let mut shapes = trial_run(&mut session, input.shape(n, size), &black).map_err(fault)?;
     let layouts = map_layouts(&graph, &image, input.layout);
     let layer = |tensor: GraphTensor| {

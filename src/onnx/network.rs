@@ -44,7 +44,7 @@ impl Network {
     /// [`Error::Runtime`] without ONNX Runtime; [`Error::Model`] if ONNX Runtime cannot load the file, its inputs or
     /// outputs do not fit, or its metadata is wrong; [`Error::Option`] if an option of the network cannot be as it is.
     pub(crate) fn load(file: ModelFile, graph: &Graph, runtime: &Runtime, options: &Options) -> Result<Self> {
-        let model = file.shown();
+        let model = file.name();
         let metadata = Metadata::new(&model, graph);
         let name = output_name(graph, &metadata, options)?;
         let threads = options.threads()?;

@@ -24,7 +24,7 @@ pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> 
     let values = |declared: Vec<Declared>| declared.into_iter().map(|value| (value.name, value.shape)).collect();
     detach(py, || {
         let file = ModelFile::open(&path)?;
-        let found = Graph::decode(&file.shown(), &file.onnx)?;
+        let found = Graph::decode(&file.name(), &file.onnx)?;
         Ok((found.opset, values(found.inputs), values(found.outputs), found.metadata, found.external_weights))
     })
 }

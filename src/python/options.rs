@@ -33,12 +33,12 @@ impl Numbers<'_, '_> {
             normalization: self.normalization.map(normalization).transpose()?,
             intra_threads: match self.intra_threads {
                 Some(given) => {
-                    parse::whole_number("intra_threads", &INTRA_THREADS, given.extract().ok(), &shown(given))?
+                    parse::whole_number("intra_threads", &INTRA_THREADS, given.extract().ok(), &repr_of(given))?
                 }
                 None => defaults.intra_threads,
             },
             max_pixels: match self.max_pixels {
-                Some(given) => parse::whole_number("max_pixels", &PIXEL_LIMITS, given.extract().ok(), &shown(given))?,
+                Some(given) => parse::whole_number("max_pixels", &PIXEL_LIMITS, given.extract().ok(), &repr_of(given))?,
                 None => defaults.max_pixels,
             },
             background: self.background.map(background).transpose()?,
@@ -47,7 +47,7 @@ impl Numbers<'_, '_> {
     }
 }
 
-fn shown(given: &Bound<'_, PyAny>) -> String {
+fn repr_of(given: &Bound<'_, PyAny>) -> String {
     given.repr().map_or_else(|_| "a value that has no text".to_owned(), |text| text.to_string())
 }
 
@@ -56,11 +56,11 @@ pub(super) fn sides(given: &Bound<'_, PyAny>) -> Result<(u32, u32)> {
     let square = given.extract::<u32>().map(|side| (side, side));
     square
         .or_else(|_| given.extract::<[u32; 2]>().map(|[height, width]| (height, width)))
-        .map_err(|_| no_sides(shown(given)))
+        .map_err(|_| no_sides(repr_of(given)))
 }
 
 fn crop_ratio(given: &Bound<'_, PyAny>) -> Result<f32> {
-    given.extract().map_err(|_| no_crop_ratio(shown(given)))
+    given.extract().map_err(|_| no_crop_ratio(repr_of(given)))
 }
 
 /// A preset's name, or (mean, std) per RGB channel in [0, 1].
@@ -71,7 +71,7 @@ fn normalization(given: &Bound<'_, PyAny>) -> Result<Normalization> {
     let [mean, std] = given.extract::<[[f32; 3]; 2]>().map_err(|_| Error::Option {
         name: "normalization",
         expected: "tf, caffe, torch, unit, raw or (mean, std) of three numbers each".to_owned(),
-        found: shown(given),
+        found: repr_of(given),
     })?;
     Ok(Normalization::MeanStd { mean, std })
 }
@@ -80,6 +80,6 @@ fn background(given: &Bound<'_, PyAny>) -> Result<[u8; 3]> {
     given.extract().map_err(|_| Error::Option {
         name: "background",
         expected: "three levels (R, G, B) from 0 to 255".to_owned(),
-        found: shown(given),
+        found: repr_of(given),
     })
 }
