@@ -27,7 +27,7 @@ def main() -> None:
         moments = Moments()
         moments.update(rows[:count])
         write("state", f"moments-{name}", moments.to_bytes())
-    write("state", "pca", Pca.fit(moments, k=2, standardize=True).to_bytes())
+    write("state", "pca", Pca(k=2, standardize=True).fit(moments).to_bytes())
     solver = RandomizedPca(4, width=2)
     write("state", "basis", solver.basis())
     sketch = Sketch(solver.basis())

@@ -9,6 +9,8 @@ pub enum Error {
     Decode {
         /// The format found by its magic bytes, or `unknown format`.
         format: &'static str,
+        /// What is wrong, in one word.
+        kind: ErrorKind,
         /// The cause, in the decoder's words.
         reason: String,
     },
@@ -107,6 +109,95 @@ pub enum Error {
         /// The cause.
         reason: String,
     },
+}
+
+impl Error {
+    /// What is wrong with an image, in one word; `None` for an error that is not about one image.
+    #[must_use]
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Decode { kind, .. } => Some(*kind),
+            Self::ImageTooLarge { .. } => Some(ErrorKind::TooLarge),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with an image, in one word. `sparkcider.error_kinds` in Python explains the same words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The row is null.
+    Null,
+    /// The file has no bytes.
+    Empty,
+    /// Text, an HTML page, an archive, a video or another known kind of file that holds no image.
+    NotAnImage,
+    /// The bytes begin as no known kind of file does.
+    UnknownFormat,
+    /// An image of a format, or of a variant of one, that is not decoded.
+    UnsupportedFormat,
+    /// The file ends before its image does.
+    Truncated,
+    /// The content contradicts the format.
+    Damaged,
+    /// The image has more pixels, or takes more memory or work, than the limits allow.
+    TooLarge,
+}
+
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Null,
+        Self::Empty,
+        Self::NotAnImage,
+        Self::UnknownFormat,
+        Self::UnsupportedFormat,
+        Self::Truncated,
+        Self::Damaged,
+        Self::TooLarge,
+    ];
+
+    /// The word, as columns hold it.
+    ///
+    /// ```
+    /// assert_eq!(sparkcider::ErrorKind::NotAnImage.word(), "not_an_image");
+    /// ```
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Empty => "empty",
+            Self::NotAnImage => "not_an_image",
+            Self::UnknownFormat => "unknown_format",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.word())
+    }
+}
+
+/// Why a row has no embedding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// What is wrong, in one word.
+    pub kind: ErrorKind,
+    /// What is wrong, in a line.
+    pub reason: String,
+}
+
+impl RowFault {
+    /// The fault of a row with this error; `otherwise` is the kind of an error that is not about one image.
+    pub(crate) fn new(error: &Error, otherwise: ErrorKind) -> Self {
+        Self { kind: error.kind().unwrap_or(otherwise), reason: error.to_string() }
+    }
 }
 
 /// The crate's result.

@@ -4,7 +4,7 @@
 //!
 //! | stage | type | shape | dtype, range | where |
 //! |---|---|---|---|---|
-//! | encoded bytes | `&[u8]` | | JPEG, PNG, GIF, BMP, TIFF, WebP | |
+//! | encoded bytes | `&[u8]` | | JPEG, PNG, GIF, BMP, TIFF, WebP, ICO, CUR, QOI | |
 //! | image | [`image::RgbImage`] | (H, W, 3) | u8, 0..=255 | `image/` |
 //! | tensor | `&[f32]` | (n, 3, H, W) or (n, H, W, 3) | f32, as the model wants it | `tensor.rs`, as `preprocessing.rs` decides |
 //! | embedding | `Vec<f32>` | (N, D) | f32 | `onnx/`, joined by `extractor.rs` |
@@ -26,6 +26,8 @@ pub mod tensor;
 
 mod pooling;
 
+mod stage_times;
+
 mod options;
 
 pub mod onnx;
@@ -41,9 +43,10 @@ pub mod columns;
 #[cfg(feature = "python")]
 mod python;
 
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result, RowFault};
 pub use extractor::{FeatureExtractor, Features};
 pub use onnx::Runtime;
-pub use options::{INTRA_THREADS, Options, PIXEL_LIMITS};
+pub use options::{INTRA_THREADS, Layers, Options, PIXEL_LIMITS, PREFIX_TOKENS};
 pub use pooling::Pooling;
 pub use preprocessing::Preprocessing;
+pub use stage_times::{Stage, StageTimes};

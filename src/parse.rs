@@ -2,6 +2,7 @@
 //! `FromStr` and its `Display`.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use crate::{Error, Result};
 
@@ -36,6 +37,12 @@ pub(crate) fn choice<T: Copy>(option: &'static str, table: &[(&str, T)], text: &
         _ => names.concat(),
     };
     Err(Error::Option { name: option, expected, found: format!("'{text}'") })
+}
+
+/// Three numbers with commas between them.
+pub(crate) fn three<T: FromStr>(text: &str) -> Option<[T; 3]> {
+    let numbers: Option<Vec<T>> = text.split(',').map(|number| number.parse().ok()).collect();
+    numbers?.try_into().ok()
 }
 
 /// The name of a value, if the table has one.

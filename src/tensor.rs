@@ -109,8 +109,21 @@ const PRESETS: [(&str, Normalization); 5] = [
 impl FromStr for Normalization {
     type Err = Error;
 
+    /// A preset's name, or `mean r,g,b std r,g,b`.
     fn from_str(text: &str) -> Result<Self> {
-        parse::choice("normalization", &PRESETS, text)
+        if let ["mean", mean, "std", std] = text.split(' ').collect::<Vec<_>>()[..]
+            && let (Some(mean), Some(std)) = (parse::three(mean), parse::three(std))
+        {
+            return Ok(Self::MeanStd { mean, std });
+        }
+        parse::choice("normalization", &PRESETS, text).map_err(|error| match error {
+            Error::Option { name, found, .. } => Error::Option {
+                name,
+                expected: "tf, caffe, torch, unit, raw or mean r,g,b std r,g,b".to_owned(),
+                found,
+            },
+            other => other,
+        })
     }
 }
 
@@ -118,7 +131,7 @@ impl fmt::Display for Normalization {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MeanStd { mean: [r, g, b], std: [s, t, u] } => {
-                write!(formatter, "mean ({r}, {g}, {b}), std ({s}, {t}, {u})")
+                write!(formatter, "mean {r},{g},{b} std {s},{t},{u}")
             }
             preset => formatter.write_str(parse::name_of(&PRESETS, preset).unwrap_or_default()),
         }
@@ -133,9 +146,8 @@ impl Normalization {
         if self == Self::Caffe { ColorOrder::Bgr } else { ColorOrder::Rgb }
     }
 
-    /// The value of `level` in RGB channel `channel`.
-    fn value(self, level: u8, channel: usize) -> f32 {
-        let x = f32::from(level);
+    /// The value of the level `x` in RGB channel `channel`.
+    fn value(self, x: f32, channel: usize) -> f32 {
         let standardized = |mean: [f32; 3], std: [f32; 3]| (x / 255.0 - mean[channel]) / std[channel];
         match self {
             Self::Tf => x / 127.5 - 1.0,
@@ -152,6 +164,7 @@ impl Normalization {
 #[derive(Clone, Debug)]
 pub struct TensorWriter {
     layout: Layout,
+    normalization: Normalization,
     /// The RGB channel of each output channel.
     channels: [usize; 3],
     /// The value of each level, per output channel.
@@ -171,7 +184,7 @@ impl TensorWriter {
         let mut values = [[0.0; 256]; 3];
         for (values, channel) in values.iter_mut().zip(channels) {
             for (value, level) in values.iter_mut().zip(0..=u8::MAX) {
-                *value = normalization.value(level, channel);
+                *value = normalization.value(f32::from(level), channel);
             }
         }
         // an infinite std gives zeros, a tiny one infinities
@@ -183,7 +196,7 @@ impl TensorWriter {
                 found: normalization.to_string(),
             });
         }
-        Ok(Self { layout, channels, values })
+        Ok(Self { layout, normalization, channels, values })
     }
 
     /// Writes one image into its part of the tensor.
@@ -233,6 +246,30 @@ impl TensorWriter {
                         *out = values[usize::from(pixel[channel])];
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one image of float levels into its part of the tensor.
+    ///
+    /// # Shapes
+    /// (H, W, 3) f32 to (3, H, W) or (H, W, 3) f32.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `out` is not as long as `levels`.
+    pub fn write_floats(&self, levels: &[f32], out: &mut [f32]) -> Result<()> {
+        if out.len() != levels.len() {
+            return Err(Error::Shape {
+                expected: format!("room for the {} values of an image", levels.len()),
+                found: format!("{} values", out.len()),
+            });
+        }
+        let area = levels.len() / 3;
+        for (at, pixel) in levels.as_chunks::<3>().0.iter().enumerate() {
+            for (place, channel) in self.channels.into_iter().enumerate() {
+                let at = if self.layout == Layout::Nhwc { at * 3 + place } else { place * area + at };
+                out[at] = self.normalization.value(pixel[channel], channel);
             }
         }
         Ok(())

@@ -9,7 +9,8 @@ use arrow_array::builder::{
 use arrow_array::builder::{LargeListBuilder, ListBuilder};
 use arrow_array::{Array, ArrayRef};
 use proptest::prelude::*;
-use sparkcider::columns::{FloatRows, binary_rows, float_rows};
+use sparkcider::columns::{FloatRows, binary_rows, float_rows, header_pixels};
+use sparkcider::image::encode_jpeg;
 
 /// Features per row.
 const WIDTH: usize = 3;
@@ -72,4 +73,19 @@ proptest! {
             prop_assert_eq!(&found, &rows[from..to], "{}", column.data_type());
         }
     }
+}
+
+#[test]
+fn the_pixels_of_headers_are_zero_where_there_is_none() {
+    let rows =
+        [Some(encode_jpeg(&[9; 4 * 6 * 3], 4, 6, 90).unwrap()), None, Some(b"no image".to_vec()), Some(Vec::new())];
+    for column in binaries(&rows) {
+        let pixels = header_pixels(&column).unwrap();
+        assert_eq!(pixels.values(), &[24, 0, 0, 0]);
+        assert_eq!(pixels.null_count(), 0);
+        assert_eq!(header_pixels(&column.slice(1, 0)).unwrap().len(), 0);
+    }
+    let floats = arrow_array::Float32Array::from(vec![1.0]);
+    let error = header_pixels(&floats).unwrap_err().to_string();
+    assert_eq!(error, "expected a column of binary (encoded images), got Float32");
 }

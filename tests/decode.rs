@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use sparkcider::Error;
 use sparkcider::image::RgbImage;
-use sparkcider::image::decode::{DecodeLimits, DecodeOptions, decode};
+use sparkcider::image::decode::{DecodeLimits, DecodeOptions, decode, header_size};
 
 /// Far above the slowest file, a photo of 9 megapixels (70 ms to 0.6 s in the dev profile, by load); a hang would take for ever.
 const SLOW: Duration = Duration::from_secs(5);
@@ -144,10 +144,50 @@ fn a_bomb_is_refused_by_its_header_before_anything_is_allocated() {
     let mut jpeg = fixture("RGB.jpg");
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xDC, 0xFF, 0xDC]);
-    for bytes in [png, gif, bmp, jpeg] {
+    let mut icon = fixture("RGB_bitmap.ico");
+    icon[26..34].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0x7F]);
+    let mut qoi = fixture("RGB.qoi");
+    qoi[4..12].copy_from_slice(&[0xFF; 8]);
+    for bytes in [png, gif, bmp, jpeg, icon, qoi] {
         let error = decode(&bytes, &DecodeOptions::default()).unwrap_err();
         assert!(matches!(error, Error::ImageTooLarge { limit: 178_956_970, .. }), "{error}");
     }
+}
+
+#[test]
+fn the_header_tells_the_size_as_stored_in_every_format() {
+    let stored = DecodeOptions { apply_exif: false, ..DecodeOptions::default() };
+    for name in table("fixtures.tsv").keys() {
+        let bytes = fixture(name);
+        let image = decode(&bytes, &stored).unwrap();
+        assert_eq!(header_size(&bytes).unwrap(), (image.height().into(), image.width().into()), "{name}");
+    }
+}
+
+#[test]
+fn what_follows_the_header_may_be_missing_and_what_ends_within_it_is_an_error() {
+    // a TIFF's directory may stand behind its pixels
+    let jpegs = ["RGB.jpg", "RGB_progressive.jpg"];
+    let others =
+        ["RGB.png", "P.gif", "RGB.bmp", "RGB_lossless.webp", "RGB.ico", "RGB_bitmap.ico", "RGB.cur", "RGB.qoi"];
+    for name in jpegs.into_iter().chain(others) {
+        let bytes = fixture(name);
+        let sizes: Vec<_> = (0..bytes.len()).map(|length| header_size(&bytes[..length])).collect();
+        let header = sizes.iter().position(Result::is_ok).unwrap();
+        assert!(header > 8 && sizes[..header].iter().all(|size| size.as_ref().is_err_and(is_decode_error)), "{name}");
+        assert!(sizes[header..].iter().all(|size| *size.as_ref().unwrap() == (13, 17)), "{name}");
+        assert!(decode(&bytes[..header], &DecodeOptions::default()).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_header_may_state_any_size() {
+    let mut gif = fixture("P.gif");
+    gif[6..10].copy_from_slice(&[0xFF; 4]);
+    let mut bmp = fixture("RGB.bmp");
+    bmp[18..26].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0x7F, 0, 0, 0, 0x80]);
+    assert_eq!(header_size(&gif).unwrap(), (65_535, 65_535));
+    assert_eq!(header_size(&bmp).unwrap(), (1 << 31, (1 << 31) - 1)); // rows from the top: a negative height
 }
 
 #[test]
@@ -158,6 +198,10 @@ fn a_file_cut_anywhere_before_its_pixels_end_is_an_error_that_names_its_format()
         ("RGB.png", "PNG"),
         ("RGB.bmp", "BMP"),
         ("RGB.webp", "WebP"),
+        ("RGB.ico", "ICO"),
+        ("RGB_bitmap.ico", "ICO"),
+        ("RGB.cur", "CUR"),
+        ("RGB.qoi", "QOI"),
     ] {
         let bytes = fixture(name);
         for length in [20, bytes.len() / 2, bytes.len() * 9 / 10] {
@@ -250,7 +294,10 @@ fn damaged_bytes_never_panic_and_never_hang() {
                 bytes.truncate(next(&mut state) % bytes.len() + 1);
             }
             let start = Instant::now();
-            let decoded = std::panic::catch_unwind(|| decode(&bytes, &options));
+            let decoded = std::panic::catch_unwind(|| {
+                let _ = header_size(&bytes);
+                decode(&bytes, &options)
+            });
             assert!(start.elapsed() < SLOW, "{name} round {round} took {:?}", start.elapsed());
             if let Err(error) = decoded.unwrap_or_else(|_| panic!("{name} round {round} panicked")) {
                 assert!(is_decode_error(&error), "{name} round {round}: {error}");

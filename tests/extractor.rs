@@ -3,13 +3,16 @@
 
 mod common;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{fixture, runtime};
-use sparkcider::image::resize::ResizeMode;
+use sparkcider::image::resize::{Filter, ResizeMode};
 use sparkcider::onnx::Graph;
 use sparkcider::tensor::{Layout, Normalization};
-use sparkcider::{FeatureExtractor, Features, Options, Pooling, Result};
+use sparkcider::{FeatureExtractor, Features, Options, Pooling, Result, Stage};
 
 const CHANNELS: usize = 4;
 
@@ -48,6 +51,24 @@ fn extract(extractor: &mut FeatureExtractor, images: &[Option<Vec<u8>>]) -> Feat
 }
 
 #[test]
+fn decided_options_name_what_the_file_and_the_defaults_say_and_decide_the_same_again() {
+    let given = Options { resize_mode: Some(ResizeMode::CenterCrop), pooling: Some(Pooling::Max), ..raw() };
+    let given = Options { layer: Some("map".into()), ..given };
+    for options in [Options::default(), given] {
+        let decided = extractor("tiny_nchw.onnx", &options).unwrap().preprocessing().decided().clone();
+        assert_eq!(decided.input_size, Some((16, 16)));
+        assert_eq!(decided.layout, Some(Layout::Nchw));
+        assert_eq!(decided.filter, Some(Filter::Bilinear)); // the file's
+        assert_eq!(decided.crop_ratio.is_some(), options.resize_mode.is_some());
+        assert_eq!((&decided.layer, decided.pooling), (&options.layer, options.pooling));
+        let again = extractor("tiny_nchw.onnx", &decided).unwrap();
+        assert_eq!(again.preprocessing().decided(), &decided);
+    }
+    let pixels = FeatureExtractor::pixels(&Options::default()).unwrap();
+    assert_eq!(pixels.preprocessing().decided().normalization, Some(Normalization::Unit));
+}
+
+#[test]
 fn pixels_are_the_image_itself_in_rows_of_rgb() {
     let options = Options { input_size: Some((2, 2)), ..Options::default() };
     let mut pixels = FeatureExtractor::pixels(&options).unwrap();
@@ -72,7 +93,7 @@ fn a_bad_row_is_zero_with_a_reason_and_the_rows_around_it_are_right() {
     assert_eq!(mixed.values[CHANNELS..2 * CHANNELS], good.values[..CHANNELS]);
     assert_eq!(mixed.values[3 * CHANNELS..4 * CHANNELS], good.values[CHANNELS..]);
     assert_eq!(mixed.values[..CHANNELS], [0.0; CHANNELS]);
-    assert_eq!(mixed.errors[0].as_deref(), Some("null image"));
+    assert_eq!(mixed.errors[0].as_ref().map(|fault| fault.reason.as_str()), Some("null image"));
     assert!(mixed.errors[2].is_some() && mixed.errors[4].is_some());
     assert!(mixed.errors[1].is_none() && mixed.errors[3].is_none());
 }
@@ -107,7 +128,7 @@ fn maps_are_pooled_by_mean_or_maximum_or_kept_whole() {
     let pooled = |model: &str, pooling| {
         let mut options = raw();
         options.pooling = pooling;
-        options.layer = (model == "tiny_nchw.onnx").then(|| "map".to_owned());
+        options.layer = (model == "tiny_nchw.onnx").then(|| "map".into());
         extract(&mut extractor(model, &options).unwrap(), &images).values
     };
     let map = pooled("tiny_nchw.onnx", Some(Pooling::Flatten));
@@ -140,12 +161,12 @@ fn what_cannot_work_fails_when_the_extractor_is_made() {
     assert_eq!(message("missing.onnx", &nothing), "model file not found: missing.onnx");
     assert_eq!(
         message("two_inputs.onnx", &nothing),
-        "model two_inputs.onnx: expects one image input, found 2: image, other"
+        "model two_inputs.onnx: expects one image input, found 2 that 'sum' depends on: image, other; no output depends on \
+         one alone"
     );
-    assert!(
-        message("text_input.onnx", &nothing)
-            .starts_with("model text_input.onnx: expects an image input of float32, found input 'text' of ")
-    );
+    assert!(message("text_input.onnx", &nothing).starts_with(
+        "model text_input.onnx: expects an image input of float32, float16, bfloat16 or uint8, found input 'text' of "
+    ));
     assert_eq!(
         message("grey_input.onnx", &nothing),
         "model grey_input.onnx: expects an image input of 3 channels, found (N, 1, 16, 16)"
@@ -165,7 +186,7 @@ fn what_cannot_work_fails_when_the_extractor_is_made() {
         "layout must be NCHW, as tiny_nchw.onnx takes (N, 3, 16, 16), got NHWC"
     );
     assert_eq!(
-        message("tiny_nchw.onnx", &|o| o.layer = Some("top".to_owned())),
+        message("tiny_nchw.onnx", &|o| o.layer = Some("top".into())),
         "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'"
     );
     assert_eq!(
@@ -201,7 +222,7 @@ fn options_out_of_their_range_or_without_effect_are_refused_by_name() {
     assert_eq!(message(&|o| o.max_pixels = 0), limit);
     let no_layers = "must be left out, as pixels has no layers, got";
     assert_eq!(message(&|o| o.pooling = Some(Pooling::Avg)), format!("pooling {no_layers} avg"));
-    assert_eq!(message(&|o| o.layer = Some("top".to_owned())), format!("layer {no_layers} top"));
+    assert_eq!(message(&|o| o.layer = Some("top".into())), format!("layer {no_layers} top"));
     assert_eq!(message(&|o| o.layer_layout = Some(Layout::Nchw)), format!("layer_layout {no_layers} NCHW"));
 }
 
@@ -209,7 +230,7 @@ fn options_out_of_their_range_or_without_effect_are_refused_by_name() {
 fn a_layer_inside_the_graph_is_as_good_as_an_output() {
     let layer = |model: &str, name: &str| {
         let mut options = raw();
-        options.layer = Some(name.to_owned());
+        options.layer = Some(name.into());
         options.input_size = Some((16, 16));
         extract(&mut extractor(model, &options).unwrap(), &[Some(noise(5))]).values
     };
@@ -228,4 +249,149 @@ fn the_checksum_is_the_sha256_of_the_file() {
     // sha256sum tests/data/tiny_nchw.onnx
     let network = extractor("tiny_nchw.onnx", &Options::default()).unwrap();
     assert_eq!(network.checksum(), Some("e351ac6e0b5a5d6fdd1dc89da1a07d6a8d5f447c0c6038dca644d1cd3f3842d0"));
+}
+
+#[test]
+fn the_time_of_each_stage_adds_up_over_batches_and_to_no_more_than_all() {
+    let mut network = extractor("tiny_nchw.onnx", &Options::default()).unwrap();
+    let times = network.times();
+    let now = || Stage::ALL.map(|stage| times.of(stage));
+    assert_eq!(now(), [Duration::ZERO; 3]); // the run that tests the network does not count
+    let images: Vec<_> = (0..40).map(|seed| Some(noise(seed))).collect();
+    let start = Instant::now();
+    let _ = extract(&mut network, &images);
+    let first = now();
+    let _ = extract(&mut network, &images);
+    let (second, all) = (now(), start.elapsed());
+    assert!(first.iter().all(|time| *time > Duration::ZERO), "{first:?}");
+    assert!(first.iter().zip(&second).all(|(first, second)| first < second), "{first:?} {second:?}");
+    assert!(second.iter().sum::<Duration>() <= all, "{second:?} of {all:?}");
+}
+
+#[test]
+fn a_bad_image_takes_time_to_decode_and_pixels_take_none_in_a_network() {
+    let mut pixels = FeatureExtractor::pixels(&Options::default()).unwrap();
+    let _ = extract(&mut pixels, &[Some(b"no image".to_vec()), None]);
+    let times = pixels.times();
+    assert!(times.of(Stage::Decoding) > Duration::ZERO);
+    assert_eq!([Stage::Resizing, Stage::Inference].map(|stage| times.of(stage)), [Duration::ZERO; 2]);
+    let _ = extract(&mut pixels, &[Some(noise(1))]);
+    assert!(times.of(Stage::Resizing) > Duration::ZERO);
+    assert_eq!(times.of(Stage::Inference), Duration::ZERO);
+}
+
+/// A copy of a model file that a test may change, removed when it is dropped.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(model: &str) -> Self {
+        let name = format!("sparkcider-{}-{:?}.onnx", std::process::id(), thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        fs::copy(model, &path).unwrap();
+        Self(path)
+    }
+
+    fn extractor(&self) -> FeatureExtractor {
+        FeatureExtractor::new(&self.0, &runtime(), &Options::default()).unwrap()
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A network with a megabyte of weights, and a tiny one.
+fn models() -> [String; 2] {
+    let trained = concat!(env!("CARGO_MANIFEST_DIR"), "/python/sparkcider/pretrained/fruits-tiny.onnx");
+    [trained.to_owned(), fixture("tiny_nchw.onnx")]
+}
+
+#[test]
+fn twins_give_the_same_bits_in_threads_of_their_own() {
+    let images: Vec<_> = (0..12).map(|seed| Some(noise(seed))).chain([None, Some(b"no image".to_vec())]).collect();
+    let hidden = Options { layer: Some("map".into()), input_size: Some((16, 16)), ..raw() };
+    let [trained, tiny] = models().map(|model| extractor_of(&model, &Options::default()));
+    let others = [extractor("any_size.onnx", &hidden), extractor("fixed_batch.onnx", &Options::default())];
+    let pixels = FeatureExtractor::pixels(&Options::default()).unwrap();
+    for mut first in others.map(Result::unwrap).into_iter().chain([trained, tiny, pixels]) {
+        let expected = extract(&mut first, &images);
+        let mut second = first.twin().unwrap();
+        let third = second.twin().unwrap();
+        let twins = [second, third, first.twin().unwrap(), first];
+        thread::scope(|scope| {
+            let threads = twins.map(|mut twin| {
+                let (images, expected) = (&images, &expected);
+                scope.spawn(move || {
+                    assert_eq!(&extract(&mut twin, images), expected);
+                    twin
+                })
+            });
+            let twins = threads.map(|thread| thread.join().unwrap());
+            assert!(twins.iter().all(|twin| twin.checksum() == twins[0].checksum()));
+            assert!(twins.iter().all(|twin| twin.preprocessing().size() == twins[0].preprocessing().size()));
+        });
+    }
+}
+
+fn extractor_of(model: &str, options: &Options) -> FeatureExtractor {
+    FeatureExtractor::new(Path::new(model), &runtime(), options).unwrap()
+}
+
+#[test]
+fn twins_share_their_weights_and_need_the_file_no_more() {
+    for model in models() {
+        let copy = Copy::of(&model);
+        let mut first = copy.extractor();
+        let mut second = first.twin().unwrap();
+        fs::remove_file(&copy.0).unwrap();
+        let mut others = [first.twin().unwrap(), second.twin().unwrap()];
+        let expected = extract(&mut first, &[Some(noise(1))]);
+        drop(first);
+        assert!(others.iter_mut().all(|twin| extract(twin, &[Some(noise(1))]) == expected), "{model}");
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_has_no_twin() {
+    let [trained, tiny] = models();
+    let copy = Copy::of(&trained);
+    let mut network = copy.extractor();
+    fs::copy(tiny, &copy.0).unwrap();
+    let error = network.twin().unwrap_err().to_string();
+    let (path, before) = (copy.0.display(), network.checksum().unwrap());
+    let expected =
+        format!("model {path}: the file has changed since it was opened: its SHA-256 was {before} and is e351ac6e");
+    assert!(error.starts_with(&expected), "{error}");
+    fs::copy(trained, &copy.0).unwrap();
+    assert!(network.twin().is_ok());
+}
+
+#[test]
+fn the_times_of_a_twin_are_its_own() {
+    let mut first = FeatureExtractor::pixels(&Options::default()).unwrap();
+    let _ = extract(&mut first, &[Some(noise(1))]);
+    assert_eq!(first.twin().unwrap().times().of(Stage::Decoding), Duration::ZERO);
+}
+
+#[test]
+fn tokens_of_an_image_branch_are_pooled_without_the_class() {
+    let size = Options { input_size: Some((16, 16)), ..raw() };
+    let images = [Some(noise(5)), None, Some(noise(6))];
+    let run = |pooling| {
+        let options = Options { pooling, ..size.clone() };
+        let mut network = extractor("joint_tokens.onnx", &options).unwrap();
+        let outputs =
+            network.outputs().into_iter().map(|(name, pooling)| (name.to_owned(), pooling)).collect::<Vec<_>>();
+        (extract(&mut network, &images).values, outputs)
+    };
+    let (class, outputs) = run(None);
+    assert_eq!(outputs, [("last_hidden_state".to_owned(), Some(Pooling::Cls))]);
+    assert_eq!(class[..4], [1.0, 2.0, 3.0, 4.0]);
+    // the patches are the map of the other network, whose mean is its feature
+    let means = extract(&mut extractor("tiny_nchw.onnx", &raw()).unwrap(), &images).values;
+    let close = |found: &[f32]| found.iter().zip(&means).all(|(found, mean)| (found - mean).abs() <= 1e-4 * mean.abs());
+    assert!(close(&run(Some(Pooling::MeanTokens)).0));
+    assert!(!close(&run(Some(Pooling::Avg)).0));
 }

@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 10] = [
     &["parse"],
     &["image", "pca"],
     &["tensor"],
-    &["pooling"],
+    &["pooling", "stage_times"],
     &["options"],
     &["onnx"],
     &["preprocessing"],

@@ -7,7 +7,9 @@ mod common {
 
 use common::pixels::{noise, sha256, table};
 use proptest::prelude::*;
-use sparkcider::image::resize::{Filter, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeMode, ResizeOptions, Resizer, Target};
+use sparkcider::image::resize::{
+    Filter, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeDtype, ResizeMode, ResizeOptions, Resizer, Rounding, Target,
+};
 use sparkcider::image::{MAX_SIDE, RgbImage};
 
 const FILTERS: [Filter; 6] =
@@ -174,4 +176,100 @@ fn words_are_read_as_they_are_shown() {
     for mode in MODES {
         assert_eq!(mode.to_string().parse::<ResizeMode>().unwrap(), mode);
     }
+}
+
+const ROUNDINGS: [Rounding; 3] = [Rounding::Torchvision, Rounding::Transformers, Rounding::Timm];
+
+/// Rows and columns around an image of (`height`, `width`) in a target of 5 x 8, its size unchanged: above, below, left,
+/// right; negative where it was cut.
+fn margins(height: u32, width: u32, rounding: Rounding) -> [i64; 4] {
+    let options =
+        ResizeOptions { resize_size: Some((height, width)), rounding, filter: Filter::Box, ..ResizeOptions::new(5, 8) };
+    // each pixel says where it is; 0 is left to the fill
+    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| [1 + y as u8, 1 + x as u8, 255])).collect();
+    let image = RgbImage::new(height, width, pixels).unwrap();
+    let fitted = Resizer::default().fit(&image, &options.check().unwrap()).unwrap();
+    let pixels = fitted.pixels().as_chunks::<3>().0;
+    let first = pixels.iter().position(|pixel| pixel[2] > 0).unwrap();
+    let last = pixels.iter().rposition(|pixel| pixel[2] > 0).unwrap();
+    let at = |place: usize, channel: usize| i64::from(pixels[place][channel]) - 1;
+    let [above, left] = [(first / 8) as i64 - at(first, 0), (first % 8) as i64 - at(first, 1)];
+    let below = 4 - (last / 8) as i64 - (i64::from(height) - 1 - at(last, 0));
+    let right = 7 - (last % 8) as i64 - (i64::from(width) - 1 - at(last, 1));
+    [above, below, left, right]
+}
+
+#[test]
+fn an_odd_rest_is_shared_as_each_library_shares_it() {
+    // one row and three columns are cut off: Python rounds 0.5 to 0 and 1.5 to 2
+    assert_eq!(ROUNDINGS.map(|rounding| margins(6, 11, rounding)), [[0, -1, -2, -1], [0, -1, -1, -2], [0, -1, -2, -1]]);
+    // one row and three columns are missing
+    assert_eq!(ROUNDINGS.map(|rounding| margins(4, 5, rounding)), [[0, 1, 1, 2], [1, 0, 2, 1], [0, 1, 1, 2]]);
+    // rows are cut off, columns missing
+    assert_eq!(ROUNDINGS.map(|rounding| margins(8, 5, rounding)), [[-2, -1, 1, 2], [-1, -2, 2, 1], [-2, -1, 1, 2]]);
+}
+
+#[test]
+fn a_resize_size_takes_the_place_of_a_crop_ratio() {
+    let image = noise(90, 131, 5);
+    let crop = ResizeOptions { mode: ResizeMode::CenterCrop, ..ResizeOptions::new(56, 56) };
+    let by_ratio = Resizer::default().fit(&image, &crop.check().unwrap()).unwrap();
+    let by_size = ResizeOptions { resize_size: Some((64, 64)), crop_ratio: 0.1, ..crop };
+    assert_eq!(Resizer::default().fit(&image, &by_size.check().unwrap()).unwrap(), by_ratio);
+}
+
+#[test]
+fn a_letterbox_of_a_resize_size_is_cut_where_it_is_larger() {
+    let options =
+        ResizeOptions { mode: ResizeMode::Letterbox, resize_size: Some((20, 20)), ..ResizeOptions::new(10, 10) };
+    let fitted = Resizer::default().fit(&constant(20, 8, BARS), &options.check().unwrap()).unwrap();
+    let row: Vec<u8> = [&[0; 3][..], &BARS.repeat(8), &[0; 3]].concat();
+    assert_eq!(fitted.pixels(), row.repeat(10));
+}
+
+fn floats(image: &RgbImage, size: (u32, u32), filter: Filter) -> Vec<f32> {
+    let options = ResizeOptions { filter, dtype: ResizeDtype::Float32, ..ResizeOptions::new(size.0, size.1) };
+    Resizer::fit_floats(image, &options.check().unwrap()).unwrap()
+}
+
+#[test]
+fn floats_are_levels_before_they_are_rounded() {
+    for (seed, (height, width)) in (0..).zip(SIZES) {
+        let image = noise(height, width, seed);
+        for size in SIZES {
+            let levels = squash(&image, size.0, size.1, Filter::Bilinear);
+            for (level, float) in levels.pixels().iter().zip(floats(&image, size, Filter::Bilinear)) {
+                // each of two passes rounds by half a level
+                assert!((f32::from(*level) - float).abs() <= 1.01, "{level} {float}");
+            }
+        }
+    }
+}
+
+#[test]
+fn floats_of_the_same_size_are_the_levels() {
+    let image = noise(17, 23, 1);
+    let levels: Vec<f32> = image.pixels().iter().map(|level| f32::from(*level)).collect();
+    for filter in [Filter::Bilinear, Filter::Bicubic] {
+        assert_eq!(floats(&image, (17, 23), filter), levels);
+    }
+}
+
+#[test]
+fn bicubic_floats_leave_the_range_of_levels_and_bars_are_filled() {
+    let edge = RgbImage::new(1, 4, [[0; 6], [255; 6]].concat()).unwrap();
+    let floats = floats(&edge, (1, 16), Filter::Bicubic);
+    assert!(floats.iter().any(|level| *level < -1.0) && floats.iter().any(|level| *level > 256.0));
+    let options = ResizeOptions { mode: ResizeMode::Letterbox, background: BARS, ..ResizeOptions::new(4, 4) };
+    let target = ResizeOptions { dtype: ResizeDtype::Float32, ..options }.check().unwrap();
+    assert_eq!(Resizer::fit_floats(&edge, &target).unwrap()[..3], BARS.map(f32::from));
+}
+
+#[test]
+fn floats_of_other_filters_and_sizes_out_of_range_are_refused() {
+    let message = |options: ResizeOptions| options.check().unwrap_err().to_string();
+    let lanczos = ResizeOptions { filter: Filter::Lanczos, dtype: ResizeDtype::Float32, ..ResizeOptions::new(4, 4) };
+    assert_eq!(message(lanczos), "filter must be bilinear or bicubic, as resize_dtype is float32, got lanczos");
+    let resized = ResizeOptions { resize_size: Some((4, 4097)), ..ResizeOptions::new(4, 4) };
+    assert_eq!(message(resized), "resize_size must be a side or (height, width) of 1 to 4096 pixels, got (4, 4097)");
 }

@@ -42,12 +42,12 @@ fn a_mean_or_std_that_cannot_be_is_named() {
     assert_eq!(
         message([0.5; 3], [1.0, 0.0, 1.0]),
         "normalization must be a finite mean and a finite std other than 0 for each of R, G, B, \
-         got mean (0.5, 0.5, 0.5), std (1, 0, 1)"
+         got mean 0.5,0.5,0.5 std 1,0,1"
     );
-    assert!(message([f32::NAN, 0.0, 0.0], [1.0; 3]).ends_with("got mean (NaN, 0, 0), std (1, 1, 1)"));
-    assert!(message([0.0; 3], [1.0, 1.0, f32::INFINITY]).ends_with("std (1, 1, inf)"));
+    assert!(message([f32::NAN, 0.0, 0.0], [1.0; 3]).ends_with("got mean NaN,0,0 std 1,1,1"));
+    assert!(message([0.0; 3], [1.0, 1.0, f32::INFINITY]).ends_with("std 1,1,inf"));
     // a std so small that white is infinite
-    assert!(message([0.0; 3], [1.0, 1e-39, 1.0]).contains(", got mean (0, 0, 0), std (1, 0.00"));
+    assert!(message([0.0; 3], [1.0, 1e-39, 1.0]).contains(", got mean 0,0,0 std 1,0.00"));
 }
 
 #[test]
@@ -55,6 +55,41 @@ fn a_tensor_of_another_size_is_refused() {
     let writer = TensorWriter::new(Layout::Nhwc, ColorOrder::Rgb, Normalization::Unit).unwrap();
     let error = writer.write(&noise(2, 3, 0), &mut [0.0; 17]).unwrap_err();
     assert_eq!(error.to_string(), "expected room for 18 values of an image (2, 3, 3), got 17 values");
+}
+
+#[test]
+fn a_mean_and_std_is_read_as_it_is_shown() {
+    let spelled = "mean 0.485,0.456,0.406 std 0.229,0.224,0.225";
+    let read: Normalization = spelled.parse().unwrap();
+    assert_eq!(read, Normalization::MeanStd { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+    assert_eq!(read.to_string(), spelled);
+    for other in
+        ["mean 1,2 std 1,2,3", "mean 1,2,x std 1,2,3", "mean 1,2,3", "mean 1,2,3 std 1,2,3 ", "std 1,2,3 mean 1,2,3"]
+    {
+        let message = other.parse::<Normalization>().unwrap_err().to_string();
+        let expected = "normalization must be tf, caffe, torch, unit, raw or mean r,g,b std r,g,b";
+        assert_eq!(message, format!("{expected}, got '{other}'"));
+    }
+}
+
+#[test]
+fn float_levels_become_what_whole_ones_become() {
+    let image = noise(5, 7, 3);
+    let levels: Vec<f32> = image.pixels().iter().map(|level| f32::from(*level)).collect();
+    for layout in [Layout::Nchw, Layout::Nhwc] {
+        for order in [ColorOrder::Rgb, ColorOrder::Bgr] {
+            for normalization in [Normalization::Caffe, Normalization::Torch] {
+                let writer = TensorWriter::new(layout, order, normalization).unwrap();
+                let [mut whole, mut floats] = [vec![f32::NAN; 105], vec![f32::NAN; 105]];
+                writer.write(&image, &mut whole).unwrap();
+                writer.write_floats(&levels, &mut floats).unwrap();
+                assert_eq!(whole, floats);
+            }
+        }
+    }
+    let writer = TensorWriter::new(Layout::Nchw, ColorOrder::Rgb, Normalization::Unit).unwrap();
+    let error = writer.write_floats(&levels, &mut [0.0; 3]).unwrap_err();
+    assert_eq!(error.to_string(), "expected room for the 105 values of an image, got 3 values");
 }
 
 #[test]

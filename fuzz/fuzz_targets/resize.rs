@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sparkcider::image::RgbImage;
-use sparkcider::image::resize::{Filter, ResizeMode, ResizeOptions, Resizer};
+use sparkcider::image::resize::{Filter, ResizeMode, ResizeOptions, Resizer, Rounding};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -14,6 +14,8 @@ struct Input {
     filter: u8,
     crop_ratio: f32,
     background: [u8; 3],
+    resize_size: Option<(u16, u16)>,
+    rounding: u8,
 }
 
 fuzz_target!(|input: Input| {
@@ -22,7 +24,12 @@ fuzz_target!(|input: Input| {
     let filter = filters[usize::from(input.filter) % filters.len()];
     let (height, width) = input.target;
     let Input { crop_ratio, background, .. } = input;
-    let Ok(target) = (ResizeOptions { height, width, mode, crop_ratio, background, filter }).check() else { return };
+    let rounding =
+        [Rounding::Torchvision, Rounding::Transformers, Rounding::Timm][usize::from(input.rounding) % 3];
+    let resize_size = input.resize_size.map(|(height, width)| (u32::from(height), u32::from(width)));
+    let size = ResizeOptions::new(height, width);
+    let options = ResizeOptions { mode, resize_size, crop_ratio, background, filter, rounding, ..size };
+    let Ok(target) = options.check() else { return };
     if height.saturating_mul(width) > 1 << 18 {
         return; // allowed, but slow under AddressSanitizer
     }

@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BinaryViewArray, FixedSizeListArray, Float32Array, LargeBinaryArray, StringArray,
+    StructArray, UInt64Array,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, Field};
 
+use super::table::describe;
 use crate::extractor::{FeatureExtractor, Features};
+use crate::image::decode::header_size;
 use crate::{Error, Result};
 
 /// Embeds a column of encoded images (`binary`, `large_binary` or `binary_view`, N rows).
 ///
-/// Gives two columns of N rows: features (fixed-size list of D f32, null where there is a reason) and errors (utf8, null
-/// where there are features).
+/// Gives three columns of N rows: features (fixed-size list of D f32, null where there is a reason; a struct of such lists, by
+/// name, where several layers were asked for), reasons (utf8, null where there are features) and their kinds (utf8, words of
+/// [`ErrorKind`](crate::ErrorKind)).
 ///
 /// # Errors
 /// [`Error::Column`] for a column of another type; as [`FeatureExtractor::extract`].
@@ -24,15 +28,34 @@ use crate::{Error, Result};
 ///
 /// let images = arrow_array::BinaryArray::from(vec![b"no image".as_slice()]);
 /// let mut extractor = FeatureExtractor::pixels(&Options::default())?;
-/// let [features, errors] = columns::extract(&mut extractor, &images)?;
-/// assert_eq!((features.null_count(), errors.null_count()), (1, 0));
+/// let [features, errors, kinds] = columns::extract(&mut extractor, &images)?;
+/// assert_eq!((features.null_count(), errors.null_count(), kinds.null_count()), (1, 0, 0));
 /// # use arrow_array::Array;
 /// # Ok::<(), sparkcider::Error>(())
 /// ```
-pub fn extract(extractor: &mut FeatureExtractor, images: &dyn Array) -> Result<[ArrayRef; 2]> {
+pub fn extract(extractor: &mut FeatureExtractor, images: &dyn Array) -> Result<[ArrayRef; 3]> {
     let rows = binary_rows(images)?;
     let features = extractor.extract(rows.into_iter())?;
-    features_columns(features, extractor.embedding_dim())
+    features_columns(features, extractor)
+}
+
+/// Width x height as the header of each encoded image states it (N rows): u64, 0 where the row is null or its header cannot be
+/// read. Nothing is decoded; what an image will cost is known before it is.
+///
+/// # Errors
+/// [`Error::Column`] for a column of another type.
+///
+/// ```
+/// use sparkcider::{columns, image};
+///
+/// let file = image::encode_jpeg(&[128; 4 * 6 * 3], 4, 6, 90)?;
+/// let images = arrow_array::BinaryArray::from(vec![Some(file.as_slice()), Some(b"no image"), None]);
+/// assert_eq!(columns::header_pixels(&images)?, vec![24, 0, 0].into());
+/// # Ok::<(), sparkcider::Error>(())
+/// ```
+pub fn header_pixels(images: &dyn Array) -> Result<UInt64Array> {
+    let pixels = |bytes: &[u8]| header_size(bytes).map_or(0, |(height, width)| height.saturating_mul(width));
+    Ok(binary_rows(images)?.into_iter().map(|bytes| bytes.map_or(0, pixels)).collect())
 }
 
 /// The bytes of each row of a `binary`, `large_binary` or `binary_view` column; `None` for a null.
@@ -48,8 +71,12 @@ pub fn binary_rows(array: &dyn Array) -> Result<Vec<Option<&[u8]>>> {
     } else if let Some(column) = any.downcast_ref::<BinaryViewArray>() {
         Ok(column.iter().collect())
     } else {
-        Err(Error::Column { expected: "binary (encoded images)", found: array.data_type().to_string() })
+        Err(Error::Column { expected: "binary (encoded images)", found: describe(array.data_type(), is_binary) })
     }
+}
+
+fn is_binary(found: &DataType) -> bool {
+    matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
 /// The type of an embeddings column: fixed-size list of `embedding_dim` non-null f32.
@@ -61,11 +88,37 @@ fn features_field(embedding_dim: usize) -> Result<(Arc<Field>, i32)> {
     Ok((Arc::new(Field::new("item", DataType::Float32, false)), dim))
 }
 
-/// The outcome of an extraction as its two columns.
-fn features_columns(features: Features, embedding_dim: usize) -> Result<[ArrayRef; 2]> {
-    let (field, dim) = features_field(embedding_dim)?;
+/// The outcome of an extraction as its three columns.
+fn features_columns(features: Features, extractor: &FeatureExtractor) -> Result<[ArrayRef; 3]> {
     let valid: BooleanBuffer = features.errors.iter().map(Option::is_none).collect();
-    let values = Arc::new(Float32Array::from(features.values));
-    let lists = FixedSizeListArray::new(field, dim, values, Some(NullBuffer::new(valid)));
-    Ok([Arc::new(lists), Arc::new(StringArray::from(features.errors))])
+    let nulls = NullBuffer::new(valid);
+    let column: ArrayRef = match extractor.layers() {
+        None => vectors(features.values, extractor.embedding_dim(), &nulls)?,
+        Some(layers) => Arc::new(layer_columns(&features.values, &layers, &nulls)?),
+    };
+    let faults = || features.errors.iter().map(Option::as_ref);
+    let reasons: StringArray = faults().map(|fault| fault.map(|fault| fault.reason.as_str())).collect();
+    let kinds: StringArray = faults().map(|fault| fault.map(|fault| fault.kind.word())).collect();
+    Ok([column, Arc::new(reasons), Arc::new(kinds)])
+}
+
+/// (N, D) as a column of lists.
+fn vectors(values: Vec<f32>, dim: usize, nulls: &NullBuffer) -> Result<ArrayRef> {
+    let (field, dim) = features_field(dim)?;
+    Ok(Arc::new(FixedSizeListArray::new(field, dim, Arc::new(Float32Array::from(values)), Some(nulls.clone()))))
+}
+
+/// Rows of the layers' vectors, one after the other, as a struct with a column for each layer.
+fn layer_columns(values: &[f32], layers: &[(&str, usize)], nulls: &NullBuffer) -> Result<StructArray> {
+    let width: usize = layers.iter().map(|(_, dim)| dim).sum();
+    let mut start = 0;
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for &(name, dim) in layers {
+        let own = values.chunks_exact(width).flat_map(|row| &row[start..start + dim]).copied().collect();
+        let column = vectors(own, dim, nulls)?;
+        fields.push(Field::new(name, column.data_type().clone(), true));
+        columns.push(column);
+        start += dim;
+    }
+    Ok(StructArray::new(fields.into(), columns, Some(nulls.clone())))
 }

@@ -10,6 +10,7 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 
+use super::table::describe;
 use crate::{Error, Result};
 
 /// The rows of a features column as they lie in the column; `None` for a null row or one with a null feature.
@@ -40,7 +41,19 @@ pub fn float_rows(array: &dyn Array) -> Result<FloatRows<'_>> {
 }
 
 fn not_features(array: &dyn Array) -> Error {
-    Error::Column { expected: "lists of float32 or float64 (features)", found: array.data_type().to_string() }
+    Error::Column {
+        expected: "lists of float32 or float64 (features)",
+        found: describe(array.data_type(), is_features),
+    }
+}
+
+fn is_features(found: &DataType) -> bool {
+    match found {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            matches!(field.data_type(), DataType::Float32 | DataType::Float64)
+        }
+        _ => false,
+    }
 }
 
 fn offset_ranges<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> impl Fn(usize) -> Range<usize> {

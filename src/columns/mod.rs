@@ -3,7 +3,9 @@
 mod features;
 mod images;
 mod lists;
+mod table;
 
 pub use features::{inverse_transform, reconstruction_error, transform, update_moments, update_sketch};
-pub use images::{binary_rows, extract};
+pub use images::{binary_rows, extract, header_pixels};
 pub use lists::{FloatRows, float_rows};
+pub use table::only_column;

@@ -33,8 +33,11 @@ pub fn encode_jpeg(pixels: &[u8], height: usize, width: usize, quality: u8) -> R
         return Err(option("pixels", &expected, format!("{} bytes", pixels.len())));
     }
     let (height, width) = (height as u32, width as u32);
-    libjpeg::encode(pixels, height, width, quality.into())
-        .map_err(|fault| Error::Decode { format: "JPEG", reason: fault.to_string() })
+    libjpeg::encode(pixels, height, width, quality.into()).map_err(|fault| Error::Decode {
+        format: "JPEG",
+        kind: fault.kind(),
+        reason: fault.to_string(),
+    })
 }
 
 #[cfg(test)]

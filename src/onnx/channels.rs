@@ -151,17 +151,52 @@ fn output_axis(graph: &Graph, node: &NodeProto, known: &HashMap<&str, usize>) ->
         Rule::Reduces => input.filter(|_| node.int("keepdims") != Some(0)),
         Rule::Permutes => permuted(node.ints("perm")?, input?),
         Rule::MultipliesLast => {
-            let weights = node.input.get(1).and_then(|name| graph.weight_rank(name));
-            input.filter(|&axis| axis == LAST && weights == Some(2))
+            let weights = node.input.get(1).and_then(|name| graph.weight_dims(name));
+            input.filter(|&axis| axis == LAST && weights.is_some_and(|dims| dims.len() == 2))
         }
+    }
+}
+
+/// The convolution over (N, 3, H, W) that takes the input `image`, as it is or after a change of its values alone. One that is
+/// there says where the channels of the image are.
+pub(super) fn first_convolution<'a>(graph: &'a Graph, image: &'a str) -> Option<&'a NodeProto> {
+    let mut open = vec![image];
+    while let Some(name) = open.pop() {
+        for node in graph.readers(name).filter(|node| node.is_standard()) {
+            if takes_channels_first(graph, node, name) {
+                return Some(node);
+            }
+            if changes_values_alone(graph, node, name) {
+                open.extend(node.output.first().map(String::as_str));
+            }
+        }
+    }
+    None
+}
+
+fn takes_channels_first(graph: &Graph, node: &NodeProto, image: &str) -> bool {
+    let is_convolution = matches!(node.op_type.as_str(), "Conv" | "ConvInteger" | "QLinearConv");
+    let weights = node.input.get(1).and_then(|name| graph.weight_dims(name)).filter(|dims| dims.len() == RANK);
+    let of_rgb = weights.is_none_or(|dims| dims[1] * node.int("group").unwrap_or(1) == 3);
+    let takes_image = node.input.first().is_some_and(|name| name == image);
+    is_convolution && takes_image && of_rgb && kernel_is_flat(graph, node) == Some(true)
+}
+
+/// Whether an operator leaves each value of `image` where it is: it changes its type, or computes with weights.
+fn changes_values_alone(graph: &Graph, node: &NodeProto, image: &str) -> bool {
+    let with_weights = || node.input.iter().all(|name| name == image || graph.weight_dims(name).is_some());
+    match node.op_type.as_str() {
+        "Cast" | "Identity" | "DynamicQuantizeLinear" => true,
+        "Add" | "DequantizeLinear" | "Div" | "Mul" | "QuantizeLinear" | "Sub" => with_weights(),
+        _ => false,
     }
 }
 
 /// Whether a kernel has a height and a width and no more; `None` where neither the operator nor its weights tell.
 fn kernel_is_flat(graph: &Graph, node: &NodeProto) -> Option<bool> {
     let kernel = node.ints("kernel_shape").map(|shape| shape.len() == RANK - 2);
-    let weights = || node.input.iter().skip(1).find_map(|name| graph.weight_rank(name).filter(|&rank| rank > 1));
-    kernel.or_else(|| weights().map(|rank| rank == RANK))
+    let ranks = || node.input.iter().skip(1).filter_map(|name| graph.weight_dims(name).map(<[i64]>::len));
+    kernel.or_else(|| ranks().find(|&rank| rank > 1).map(|rank| rank == RANK))
 }
 
 /// Where a transposition of a map puts `axis`; the batch must stay first.

@@ -2,7 +2,7 @@
 //!
 //! Only the fields that are needed are declared (numbers from `onnx.proto3`); prost skips the rest, weights included.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use prost::Message;
 
@@ -10,6 +10,8 @@ use crate::{Error, Result};
 
 #[derive(Message)]
 struct ModelProto {
+    #[prost(int64, tag = "1")]
+    ir_version: i64,
     #[prost(message, optional, tag = "7")]
     graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
@@ -77,6 +79,32 @@ impl NodeProto {
     pub(crate) fn int(&self, name: &str) -> Option<i64> {
         self.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.i)
     }
+
+    /// The word of an attribute.
+    pub(super) fn word(&self, name: &str) -> Option<&[u8]> {
+        self.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.s.as_slice())
+    }
+
+    /// The tensors that the operator reads: its inputs, and what the graphs inside of it (`If`, `Loop`) take from outside.
+    pub(super) fn reads(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.input.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let inner = self.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        for graph in inner {
+            names.extend(graph.node.iter().flat_map(NodeProto::reads));
+            names.extend(graph.output.iter().map(|output| output.name.as_str()));
+        }
+        names
+    }
+
+    /// The axes of what a `Constant` gives; no axes where it gives a number.
+    fn constant_dims(&self) -> Vec<i64> {
+        let tensor = self.attribute.iter().find_map(|attribute| attribute.t.as_ref());
+        let several = || self.attribute.iter().find(|attribute| attribute.name == "value_ints");
+        tensor
+            .map(|tensor| tensor.dims.clone())
+            .or_else(|| Some(vec![several()?.ints.len() as i64]))
+            .unwrap_or_default()
+    }
 }
 
 #[derive(Message)]
@@ -85,18 +113,38 @@ struct AttributeProto {
     name: String,
     #[prost(int64, tag = "3")]
     i: i64,
+    #[prost(bytes = "vec", tag = "4")]
+    s: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    t: Option<TensorProto>,
+    #[prost(message, optional, tag = "6")]
+    g: Option<GraphProto>,
     #[prost(int64, repeated, tag = "8")]
     ints: Vec<i64>,
+    #[prost(message, repeated, tag = "11")]
+    graphs: Vec<GraphProto>,
 }
 
 #[derive(Message)]
 struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
     #[prost(string, tag = "8")]
     name: String,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<StringStringEntryProto>,
     #[prost(int32, tag = "14")]
     data_location: i32,
+}
+
+impl TensorProto {
+    /// The file that holds the values; empty if it is not named.
+    fn location(&self) -> Option<String> {
+        let location = || self.external_data.iter().find(|entry| entry.key == b"location");
+        (self.data_location == EXTERNAL).then(|| location().map(|entry| text(&entry.value)).unwrap_or_default())
+    }
 }
 
 #[derive(Message)]
@@ -131,8 +179,9 @@ struct DimensionProto {
     dim_value: i64,
 }
 
-/// `TensorProto.DataLocation.EXTERNAL` of `onnx.proto3`.
+/// `TensorProto.DataLocation.EXTERNAL` and `TensorProto.DataType.BFLOAT16` of `onnx.proto3`.
 const EXTERNAL: i32 = 1;
+const BFLOAT16: i32 = 16;
 
 /// A tensor that an operator of the graph gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,10 +212,15 @@ pub struct Graph {
     pub outputs: Vec<Declared>,
     /// Its `metadata_props`, in the order of the file.
     pub metadata: Vec<(String, String)>,
-    /// Whether weights lie in other files beside it.
-    pub external_weights: bool,
+    /// The files beside it that hold weights, as it names them.
+    pub external_files: BTreeSet<String>,
+    /// Weights that the file lists among its inputs, so that whoever runs it can replace them. Before version 4 of the format
+    /// each one stood there, and none could be replaced.
+    pub weights_as_inputs: usize,
+    /// Whether weights are bfloat16.
+    pub(super) has_bfloat16: bool,
     nodes: Vec<NodeProto>,
-    weight_ranks: HashMap<String, usize>,
+    weight_dims: HashMap<String, Vec<i64>>,
 }
 
 impl Graph {
@@ -184,27 +238,30 @@ impl Graph {
             model: model.to_owned(),
             reason: format!("cannot read ONNX graph: {reason}"),
         };
-        let ModelProto { graph, opset_import, metadata_props } =
+        let ModelProto { ir_version, graph, opset_import, metadata_props } =
             ModelProto::decode(onnx).map_err(|error| fault(error.to_string()))?;
         let graph =
             graph.filter(|graph| !graph.node.is_empty()).ok_or_else(|| fault("there is no graph in it".to_owned()))?;
-        let external_weights = graph.initializer.iter().any(|weight| weight.data_location == EXTERNAL);
-        let weight_ranks: HashMap<String, usize> =
-            graph.initializer.into_iter().map(|weight| (weight.name, weight.dims.len())).collect();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let mut external_files = BTreeSet::new();
+        add_external_files(&graph, &mut external_files);
+        let has_bfloat16 = graph.initializer.iter().any(|weight| weight.data_type == BFLOAT16);
+        let mut weight_dims: HashMap<String, Vec<i64>> =
+            graph.initializer.into_iter().map(|weight| (weight.name, weight.dims)).collect();
+        let (weights, inputs): (Vec<_>, Vec<_>) =
+            graph.input.into_iter().partition(|input| weight_dims.contains_key(&input.name));
+        for node in graph.node.iter().filter(|node| node.op_type == "Constant") {
+            weight_dims.extend(node.output.iter().map(|name| (name.clone(), node.constant_dims())));
+        }
         Ok(Self {
             opset: opset_import.iter().find(|set| is_standard(&set.domain)).map_or(0, |set| set.version),
-            inputs: graph
-                .input
-                .into_iter()
-                .filter(|input| !weight_ranks.contains_key(&input.name))
-                .map(declared)
-                .collect(),
+            inputs: inputs.into_iter().map(declared).collect(),
             outputs: graph.output.into_iter().map(declared).collect(),
-            metadata: metadata_props.into_iter().map(|entry| (text(entry.key), text(entry.value))).collect(),
-            external_weights,
+            metadata: metadata_props.into_iter().map(|entry| (text(&entry.key), text(&entry.value))).collect(),
+            external_files,
+            weights_as_inputs: if ir_version < 4 { 0 } else { weights.len() },
+            has_bfloat16,
             nodes: graph.node,
-            weight_ranks,
+            weight_dims,
         })
     }
 
@@ -223,9 +280,27 @@ impl Graph {
         &self.nodes
     }
 
-    /// The number of axes of a weight; `None` for a tensor that is computed.
-    pub(crate) fn weight_rank(&self, name: &str) -> Option<usize> {
-        self.weight_ranks.get(name).copied()
+    /// The axes of a weight or constant; `None` for a tensor that is computed.
+    pub(super) fn weight_dims(&self, name: &str) -> Option<&[i64]> {
+        self.weight_dims.get(name).map(Vec::as_slice)
+    }
+
+    /// The operators that read a tensor.
+    pub(super) fn readers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a NodeProto> {
+        self.nodes.iter().filter(move |node| node.input.iter().any(|input| input == name))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn add_external_files(graph: &GraphProto, found: &mut BTreeSet<String>) {
+    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
+    let constants = attributes().filter_map(|attribute| attribute.t.as_ref());
+    found.extend(graph.initializer.iter().chain(constants).filter_map(TensorProto::location));
+    for inner in attributes().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
+        add_external_files(inner, found);
     }
 }
 
@@ -248,7 +323,7 @@ fn declared(value: ValueInfoProto) -> Declared {
 pub(super) fn with_outputs<'a>(mut onnx: Vec<u8>, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let output = names.map(|name| ValueInfoProto { name: name.to_owned(), r#type: None }).collect();
     let graph = GraphProto { node: Vec::new(), initializer: Vec::new(), input: Vec::new(), output };
-    let more = ModelProto { graph: Some(graph), opset_import: Vec::new(), metadata_props: Vec::new() };
+    let more = ModelProto { graph: Some(graph), ..ModelProto::default() };
     onnx.extend(more.encode_to_vec());
     onnx
 }

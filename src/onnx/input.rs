@@ -1,8 +1,9 @@
 //! The image input of a network: its axes, and the size of the images that it takes.
 
 use super::metadata::{Metadata, Said};
+use super::values::Element;
 use crate::image::resize::{MAX_TARGET_SIDE, check_sides, no_sides};
-use crate::tensor::Layout;
+use crate::tensor::{Layout, Normalization};
 use crate::{Error, Result};
 
 /// Most bytes of one run's input. Only a graph with a fixed batch of many large images asks for more.
@@ -19,15 +20,23 @@ pub(crate) struct InputSpec {
     pub height: Option<u32>,
     /// Width, if the graph fixes it.
     pub width: Option<u32>,
+    /// The type of its values.
+    pub element: Element,
 }
 
 impl InputSpec {
-    /// Reads the axes of `dims` (-1 for a dynamic one); the option `layout`, else the metadata, decides where the graph
-    /// does not.
+    /// Reads the axes of `dims` (-1 for a dynamic one). Where they leave it open where the channels are, the option `layout`
+    /// decides, else the metadata, else `is_channels_first`, which says whether the graph tells so.
     ///
     /// # Errors
     /// [`Error::Model`] if this is no input for RGB images, [`Error::Option`] if `layout` is missing or not the graph's.
-    pub(crate) fn from_dims(dims: &[i64], metadata: &Metadata, layout: Option<Layout>) -> Result<Self> {
+    pub(crate) fn from_dims(
+        dims: &[i64],
+        element: Element,
+        metadata: &Metadata,
+        layout: Option<Layout>,
+        is_channels_first: impl FnOnce() -> bool,
+    ) -> Result<Self> {
         let fault = |reason: String| Error::Model { model: metadata.model().to_owned(), reason };
         if dims.is_empty() {
             let reason = "expects an image input of rank 4, but its graph leaves the rank of the input open";
@@ -37,14 +46,38 @@ impl InputSpec {
             return Err(fault(format!("expects an image input of rank 4, found {}", shape_text(dims))));
         };
         let said = metadata.or_said("layout", layout, str::parse)?;
-        let layout = input_layout(dims, [a, c], metadata.model(), said)?;
+        let layout = match said {
+            None if a < 0 && c != 3 && is_channels_first() => Layout::Nchw,
+            said => input_layout(dims, [a, c], metadata.model(), said)?,
+        };
         let (height, width) = if layout == Layout::Nchw { (b, c) } else { (a, b) };
         Ok(Self {
             batch: usize::try_from(batch).ok().filter(|&n| n > 0),
             layout,
             height: u32::try_from(height).ok().filter(|&n| n > 0),
             width: u32::try_from(width).ok().filter(|&n| n > 0),
+            element,
         })
+    }
+
+    /// The normalisation that is said; of an input of levels none but `raw` is possible, which need not be said.
+    ///
+    /// # Errors
+    /// [`Error::Option`] or [`Error::Model`], by who says it, for another one of levels.
+    pub(crate) fn normalization(
+        &self,
+        metadata: &Metadata,
+        said: Option<Said<Normalization>>,
+    ) -> Result<Option<Normalization>> {
+        match said {
+            _ if self.element != Element::U8 => Ok(said.map(|said| said.value)),
+            Some(Said { value, origin }) if value != Normalization::Raw => {
+                let model = metadata.model();
+                let expected = format!("raw or left out, as {model} takes levels (uint8)");
+                Err(origin.refuse(model, "normalization", expected, value.to_string()))
+            }
+            _ => Ok(Some(Normalization::Raw)),
+        }
     }
 
     /// The shape of a run of `n` images of (`height`, `width`).

@@ -6,6 +6,41 @@ use crate::{Error, Result};
 /// Of the metadata keys that this crate reads.
 const PREFIX: &str = "sparkcider.";
 
+/// Of the keys of a description; no key of a file begins so.
+const DESCRIBED: &str = "\0description.";
+
+/// What a description can say: how images are prepared. What the metadata say of it does not count beside a description.
+const PREPARATION: [&str; 11] = [
+    "input_size",
+    "resize_mode",
+    "resize_size",
+    "crop_ratio",
+    "filter",
+    "rounding",
+    "resize_dtype",
+    "fill_color",
+    "background",
+    "normalization",
+    "color_order",
+];
+
+/// Adds what a description says to the metadata of a file, in place of what they say of the preparation.
+///
+/// # Errors
+/// [`Error::Option`] if the description says something else.
+pub(crate) fn describe(metadata: &mut Vec<(String, String)>, description: &[(String, String)]) -> Result<()> {
+    if let Some((key, _)) = description.iter().find(|(key, _)| !PREPARATION.contains(&key.as_str())) {
+        let expected = format!("entries among {}", PREPARATION.join(", "));
+        return Err(Error::Option { name: "description", expected, found: format!("'{key}'") });
+    }
+    if !description.is_empty() {
+        let is_preparation = |key: &str| key.strip_prefix(PREFIX).is_some_and(|name| PREPARATION.contains(&name));
+        metadata.retain(|(key, _)| !is_preparation(key));
+    }
+    metadata.extend(description.iter().map(|(key, text)| (format!("{DESCRIBED}{key}"), text.clone())));
+    Ok(())
+}
+
 /// Who says the value of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -13,6 +48,8 @@ pub(crate) enum Origin {
     User,
     /// The model file's metadata.
     File,
+    /// The description of the preparation that goes before them.
+    Description,
 }
 
 impl Origin {
@@ -23,6 +60,10 @@ impl Origin {
             Self::File => Error::Model {
                 model: model.to_owned(),
                 reason: format!("its metadata {PREFIX}{name} must be {expected}, got {found}"),
+            },
+            Self::Description => Error::Model {
+                model: model.to_owned(),
+                reason: format!("the description of its preparation must say {name} {expected}, got {found}"),
             },
         }
     }
@@ -71,13 +112,15 @@ impl<'a> Metadata<'a> {
         if let Some(value) = user {
             return Ok(Some(Said { value, origin: Origin::User }));
         }
-        let own = |key: &str| key.strip_prefix(PREFIX) == Some(name);
-        let Some((_, text)) = self.entries.iter().find(|(key, _)| own(key)) else { return Ok(None) };
+        let origin_of = |key: &str| {
+            let origins = [(DESCRIBED, Origin::Description), (PREFIX, Origin::File)];
+            origins.into_iter().find(|(prefix, _)| key.strip_prefix(prefix) == Some(name)).map(|(_, origin)| origin)
+        };
+        let mut said = self.entries.iter().filter_map(|(key, text)| Some((origin_of(key)?, text)));
+        let Some((origin, text)) = said.next() else { return Ok(None) };
         match parse(text) {
-            Ok(value) => Ok(Some(Said { value, origin: Origin::File })),
-            Err(Error::Option { expected, .. }) => {
-                Err(Origin::File.refuse(self.model, name, expected, format!("'{text}'")))
-            }
+            Ok(value) => Ok(Some(Said { value, origin })),
+            Err(Error::Option { expected, .. }) => Err(origin.refuse(self.model, name, expected, format!("'{text}'"))),
             Err(other) => Err(other),
         }
     }

@@ -1,6 +1,9 @@
 //! Networks in ONNX: the file, its graph and metadata, and the session that runs it.
 
 mod channels;
+mod choice;
+mod cut;
+mod external;
 mod file;
 mod graph;
 mod input;
@@ -9,12 +12,20 @@ mod metadata;
 mod network;
 mod output;
 mod runtime;
+mod session;
+mod slow;
+mod tokens;
+mod values;
+mod weights;
+mod wire;
 
 pub use channels::map_layouts;
+pub use choice::usual_output;
 pub(crate) use file::ModelFile;
 pub use graph::{Declared, Graph, GraphTensor};
 pub(crate) use input::{InputSpec, image_len, input_len, input_size};
 pub use layers::{Layer, layers};
-pub(crate) use metadata::{Metadata, Said};
+pub(crate) use metadata::{Metadata, Origin, Said, describe};
 pub(crate) use network::Network;
 pub use runtime::Runtime;
+pub use slow::slow_parts;

@@ -1,21 +1,25 @@
 //! Input tensors to embeddings: any ONNX network with one image input.
 
-use std::{fmt, iter};
+use std::{fmt, mem};
 
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{Session, SessionInputValue};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::session::Session;
+use ort::value::ValueType;
 
-use super::channels::map_layouts;
+use super::channels::{first_convolution, map_layouts};
+use super::choice::Choice;
 use super::file::ModelFile;
-use super::graph::{self, Graph};
-use super::input::{InputSpec, shape_text};
+use super::graph::Graph;
+use super::input::{InputSpec, image_len, shape_text};
 use super::metadata::{Metadata, Origin, Said};
 use super::output::Output;
 use super::runtime::Runtime;
-use crate::options::Options;
+use super::session::Sessions;
+use super::tokens::Patch;
+use super::values::{Element, floats};
+use crate::options::{Options, PREFIX_TOKENS};
+use crate::pooling::Pooling;
 use crate::tensor::Layout;
-use crate::{Error, Result};
+use crate::{Error, Result, parse};
 
 /// Input bytes per run that keep the first layers' data in a core's second-level cache (1-2 MiB on the server CPUs of
 /// all three clouds): 1 image of 224 x 224, 8 of 100 x 100.
@@ -27,13 +31,17 @@ const MAX_CHUNK: usize = 8;
 /// A network ready to run. Owns its session.
 pub(crate) struct Network {
     session: Session,
+    sessions: Sessions,
     input: InputSpec,
-    output: Output,
+    /// In the order of the columns that come of them.
+    outputs: Vec<Output>,
+    /// How each was pooled in the last run.
+    poolings: Vec<Option<Pooling>>,
 }
 
 impl fmt::Debug for Network {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Network").field("output", &self.output).finish_non_exhaustive()
+        formatter.debug_struct("Network").field("outputs", &self.outputs).finish_non_exhaustive()
     }
 }
 
@@ -46,29 +54,53 @@ impl Network {
     pub(crate) fn load(file: ModelFile, graph: &Graph, runtime: &Runtime, options: &Options) -> Result<Self> {
         let model = file.name();
         let metadata = Metadata::new(&model, graph);
-        let name = output_name(graph, &metadata, options)?;
-        let threads = options.threads()?;
-        let load = |commit: &dyn Fn(&mut SessionBuilder) -> ort::Result<Session>| {
-            runtime.session(threads, GraphOptimizationLevel::Level3, commit).map_err(|cause| Error::Model {
-                model: model.clone(),
-                reason: format!("ONNX Runtime cannot load it as ONNX: {cause}"),
-            })
-        };
-        let session = if graph.outputs.iter().any(|output| output.name == name) {
-            load(&|builder| builder.commit_from_file(&file.path))?
-        } else {
-            let onnx = graph::with_outputs(file.onnx, iter::once(name.as_str()));
-            load(&|builder| builder.commit_from_memory(&onnx))?
-        };
-        let (image, input) = image_input(&session, &metadata, options.layout)?;
-        let output = Output {
-            known: map_layouts(graph, &image, input.layout).get(name.as_str()).copied(),
-            said: layer_layout(&metadata, options)?,
-            pooling: metadata.or_said("pooling", options.pooling, str::parse)?,
-            model,
+        let choice = Choice::of(graph, &metadata, options.layer.as_ref())?;
+        let names = choice.names.clone();
+        let (sessions, session) = Sessions::first(file, choice, runtime, options.threads()?)
+            .map_err(|error| if graph.has_bfloat16 { without_bfloat16(error) } else { error })?;
+        let (image, input) = image_input(&session, graph, &metadata, options.layout)?;
+        let layouts = map_layouts(graph, &image, input.layout);
+        let said = layer_layout(&metadata, options)?;
+        let pooling = pooling(&metadata, options)?;
+        let prefix = metadata.or_said("prefix_tokens", options.prefix_tokens, parse_prefix_tokens)?;
+        let patch = Patch::of(graph, &image);
+        let output = |name: String| Output {
+            model: model.clone(),
+            known: layouts.get(name.as_str()).copied(),
+            said,
+            pooling,
+            prefix,
+            patch,
             name,
         };
-        Ok(Self { session, input, output })
+        Ok(Self { session, sessions, input, outputs: names.into_iter().map(output).collect(), poolings: Vec::new() })
+    }
+
+    /// The same network with a session of its own, for another thread. The two share their weights if ONNX Runtime can; `size`
+    /// is that of the images.
+    ///
+    /// # Errors
+    /// [`Error::ModelNotFound`], [`Error::ModelIo`] or [`Error::Model`] if the file must be read again and is not what it was, or
+    /// cannot be loaded again.
+    pub(crate) fn twin(&mut self, size: (u32, u32)) -> Result<Self> {
+        let Self { session, sessions, input, outputs, poolings } = self;
+        let next = sessions.next(|shared| {
+            let before = embedding_of_noise(session, input, outputs, size);
+            let own = mem::replace(session, shared);
+            let same = before.is_some() && before == embedding_of_noise(session, input, outputs, size);
+            if !same {
+                *session = own;
+            }
+            same
+        })?;
+        let (sessions, outputs, poolings) = (sessions.clone(), outputs.clone(), poolings.clone());
+        Ok(Self { session: next, sessions, input: *input, outputs, poolings })
+    }
+
+    /// SHA-256 of the model file in hexadecimal.
+    #[must_use]
+    pub(crate) fn checksum(&self) -> &str {
+        self.sessions.checksum()
     }
 
     /// The image input.
@@ -85,44 +117,91 @@ impl Network {
         self.input.batch.unwrap_or((CHUNK_BYTES / image_bytes).clamp(1, MAX_CHUNK))
     }
 
-    /// Runs the network on `tensor`, `n` images of `size` (height, width), and appends `n` embeddings to `out`.
+    /// Names of the tensors that embeddings are taken of, in the order of [`Self::embed`].
+    pub(crate) fn output_names(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|output| output.name.as_str())
+    }
+
+    /// Runs the network on `tensor`, `n` images of `size` (height, width), and appends `n` vectors to the `columns` of
+    /// each output.
     ///
     /// # Shapes
-    /// `tensor`: (n, 3, H, W) or (n, H, W, 3) as [`InputSpec::layout`] says; appended: (n, D).
+    /// `tensor`: (n, 3, H, W) or (n, H, W, 3) as [`InputSpec::layout`] says; appended to each column: (n, D of its output).
     ///
     /// # Errors
     /// [`Error::Model`] if the network fails or gives something else than float vectors or maps; [`Error::Option`] if it
-    /// gives maps whose layout is neither known nor said, or an option has no effect on what it gives.
-    pub(crate) fn embed(&mut self, tensor: &[f32], n: usize, size: (u32, u32), out: &mut Vec<f32>) -> Result<()> {
-        let Self { session, input, output } = self;
-        let fault = |reason: String| Error::Model { model: output.model.clone(), reason };
-        let dims = input.shape(n, size);
-        let value = TensorRef::from_array_view((dims, tensor)).map_err(|error| fault(error.to_string()))?;
-        let outputs = session
-            .run([SessionInputValue::from(value)])
-            .map_err(|error| fault(format!("failed on input {}: {error}", shape_text(&dims))))?;
-        let (shape, values) = outputs[output.name.as_str()]
-            .try_extract_tensor::<f32>()
-            .map_err(|error| fault(format!("output '{}': {error}", output.name)))?;
-        output.append(shape, values, n, out)
+    /// gives maps whose layout is neither known nor said, or an option has no effect on anything that it gives.
+    pub(crate) fn embed(&mut self, tensor: &[f32], n: usize, size: (u32, u32), columns: &mut [Vec<f32>]) -> Result<()> {
+        let Self { session, input, outputs, .. } = self;
+        self.poolings = embed(session, outputs, input, tensor, (n, size), columns)?;
+        Ok(())
+    }
+
+    /// Names of the tensors that embeddings are taken of, and how each is pooled; `None` for one that is a vector already. Known
+    /// after the first run.
+    pub(crate) fn poolings(&self) -> impl Iterator<Item = (&str, Option<Pooling>)> {
+        self.output_names().zip(self.poolings.iter().copied())
     }
 }
 
-/// The output to take: the user's `layer`, else the file's `output_name`, else the first.
-fn output_name(graph: &Graph, metadata: &Metadata, options: &Options) -> Result<String> {
-    let outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
-    let said = match &options.layer {
-        Some(layer) => Some(("layer", Said { value: layer.clone(), origin: Origin::User })),
-        None => metadata.or_said("output_name", None, |text| Ok(text.to_owned()))?.map(|said| ("output_name", said)),
-    };
-    let Some((option, Said { value: name, origin })) = said else {
-        return Ok(outputs.first().copied().unwrap_or_default().to_owned());
-    };
-    if outputs.contains(&name.as_str()) || graph.tensors().any(|tensor| tensor.name == name) {
-        return Ok(name);
+/// Runs `session` on `tensor`, `n` images of `size`, and appends the embeddings of each output to its column. Returns how each
+/// was pooled.
+fn embed(
+    session: &mut Session,
+    outputs: &[Output],
+    input: &InputSpec,
+    tensor: &[f32],
+    (n, size): (usize, (u32, u32)),
+    columns: &mut [Vec<f32>],
+) -> Result<Vec<Option<Pooling>>> {
+    let model = outputs.first().map_or("", |output| output.model.as_str());
+    let fault = |reason: String| Error::Model { model: model.to_owned(), reason };
+    let dims = input.shape(n, size);
+    let value = input.element.input(dims, tensor).map_err(|error| fault(error.to_string()))?;
+    let results =
+        session.run([value]).map_err(|error| fault(format!("failed on input {}: {error}", shape_text(&dims))))?;
+    let mut idle = Vec::with_capacity(outputs.len());
+    let mut poolings = Vec::with_capacity(outputs.len());
+    for (output, column) in outputs.iter().zip(columns) {
+        let (shape, values) = floats(&results[output.name.as_str()])
+            .map_err(|error| fault(format!("output '{}': {error}", output.name)))?;
+        idle.push(output.idle_options(shape));
+        poolings.push(output.append(shape, &values, (n, size), column)?);
     }
-    let expected = format!("a tensor of the model's graph, such as its outputs ({})", outputs.join(", "));
-    Err(origin.refuse(metadata.model(), option, expected, format!("'{name}'")))
+    idle_everywhere(idle).map_or(Ok(poolings), Err)
+}
+
+/// The refusal of an option that has no effect on any output; one that some output takes may stay.
+fn idle_everywhere(idle: Vec<Vec<(&'static str, Error)>>) -> Option<Error> {
+    let mut outputs = idle.into_iter();
+    let (first, others) = (outputs.next()?, outputs.as_slice());
+    let everywhere = |name: &str| others.iter().all(|other| other.iter().any(|(idle, _)| *idle == name));
+    first.into_iter().find(|(name, _)| everywhere(name)).map(|(_, error)| error)
+}
+
+/// The bits of what a session makes of one run of noise; `None` if it fails.
+fn embedding_of_noise(
+    session: &mut Session,
+    input: &InputSpec,
+    outputs: &[Output],
+    size: (u32, u32),
+) -> Option<Vec<u32>> {
+    let n = input.batch.unwrap_or(1);
+    // every level of a byte, scattered: Knuth's multiplicative hash
+    let level = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 24;
+    let value = |level: u32| if input.element == Element::U8 { level as f32 } else { level as f32 / 127.5 - 1.0 };
+    let noise: Vec<f32> = (0..n * image_len(size)).map(|i| value(level(i))).collect();
+    let mut columns = vec![Vec::new(); outputs.len()];
+    embed(session, outputs, input, &noise, (n, size), &mut columns).ok()?;
+    Some(columns.concat().into_iter().map(f32::to_bits).collect())
+}
+
+/// `pooling`: what the file says of tokens is about its own output and not about another layer, which may be a map.
+fn pooling(metadata: &Metadata, options: &Options) -> Result<Option<Said<Pooling>>> {
+    let said: Option<Said<Pooling>> = metadata.or_said("pooling", options.pooling, str::parse)?;
+    let is_of_its_own =
+        |said: &Said<Pooling>| said.origin == Origin::File && matches!(said.value, Pooling::Cls | Pooling::MeanTokens);
+    Ok(said.filter(|said| options.layer.is_none() || !is_of_its_own(said)))
 }
 
 /// `layer_layout`: the file's is about its own output and not about another layer.
@@ -133,21 +212,43 @@ fn layer_layout(metadata: &Metadata, options: &Options) -> Result<Option<Said<La
     }
 }
 
-/// The one image input of a session: its name and its axes.
+/// The error with what helps where ONNX Runtime has no kernel for bfloat16.
+fn without_bfloat16(error: Error) -> Error {
+    match error {
+        Error::Model { model, reason } => {
+            let hint = "its weights are bfloat16, for which ONNX Runtime has few kernels on CPUs: save it as float32 or float16";
+            Error::Model { model, reason: format!("{reason}; {hint}") }
+        }
+        other => other,
+    }
+}
+
+fn parse_prefix_tokens(text: &str) -> Result<u64> {
+    parse::whole_number("prefix_tokens", &PREFIX_TOKENS, text.parse().ok(), &format!("'{text}'"))
+}
+
+/// The one image input of a session of `graph`: its name and its axes.
 pub(crate) fn image_input(
     session: &Session,
+    graph: &Graph,
     metadata: &Metadata,
     layout: Option<Layout>,
 ) -> Result<(String, InputSpec)> {
     let fault = |reason: String| Error::Model { model: metadata.model().to_owned(), reason };
     let [input] = session.inputs() else {
-        let names: Vec<&str> = session.inputs().iter().map(Outlet::name).collect();
-        return Err(fault(format!("expects one image input, found {}: {}", names.len(), names.join(", "))));
+        return Err(fault("expects one image input, found none".to_owned())); // of several the others were cut off
     };
-    match input.dtype() {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
-            Ok((input.name().to_owned(), InputSpec::from_dims(shape, metadata, layout)?))
-        }
-        other => Err(fault(format!("expects an image input of float32, found input '{}' of {other}", input.name()))),
-    }
+    let name = input.name();
+    let (element, shape) = match input.dtype() {
+        ValueType::Tensor { ty, shape, .. } => (Element::of(*ty), &**shape),
+        _ => (None, [].as_slice()),
+    };
+    let element = element.ok_or_else(|| {
+        let expected = "expects an image input of float32, float16, bfloat16 or uint8";
+        fault(format!("{expected}, found input '{name}' of {}", input.dtype()))
+    })?;
+    // the name that exporters of Hugging Face's models give it: (N, 3, H, W)
+    let is_channels_first = || name == "pixel_values" || first_convolution(graph, name).is_some();
+    let input = InputSpec::from_dims(shape, element, metadata, layout, is_channels_first)?;
+    Ok((name.to_owned(), input))
 }

@@ -1,9 +1,9 @@
 //! The output of a network to one vector per image.
 
-use std::fmt;
-
+use super::choice::HIDDEN_STATE;
 use super::input::shape_text;
 use super::metadata::{Origin, Said};
+use super::tokens::Patch;
 use crate::pooling::{Pooling, pool};
 use crate::tensor::Layout;
 use crate::{Error, Result};
@@ -21,52 +21,130 @@ pub(crate) struct Output {
     pub said: Option<Said<Layout>>,
     /// Where the graph has the channels, if its operators tell.
     pub known: Option<Layout>,
+    /// `prefix_tokens`, if it is said.
+    pub prefix: Option<Said<u64>>,
+    /// What the graph cuts the image into, if it does.
+    pub patch: Option<Patch>,
+}
+
+/// How the values of an image become its vector.
+enum Reading {
+    Whole,
+    Map(Layout, Pooling),
+    /// Of these of the tokens; the layout is (T, D).
+    Tokens(std::ops::Range<usize>, Pooling),
 }
 
 impl Output {
-    /// Appends one vector per image.
+    /// Appends one vector per image, of `n` images of `size` (height, width). Returns how they were pooled; `None` if the output
+    /// has vectors.
     ///
     /// # Errors
     /// [`Error::Model`] if the output does not have `n` rows, or axes that make no vector; [`Error::Option`] if the
-    /// layout of a map is neither known nor said, or an option has no effect on this output.
-    pub(crate) fn append(&self, shape: &[i64], values: &[f32], n: usize, out: &mut Vec<f32>) -> Result<()> {
+    /// layout of a map, the pooling of tokens or the number of those that are no patches is neither known nor said.
+    pub(crate) fn append(
+        &self,
+        shape: &[i64],
+        values: &[f32],
+        (n, size): (usize, (u32, u32)),
+        out: &mut Vec<f32>,
+    ) -> Result<Option<Pooling>> {
         let rows = shape.first().and_then(|&rows| usize::try_from(rows).ok());
         if rows != Some(n) || values.is_empty() {
             return Err(self.fault(&format!("must give {n} rows, found {}", shape_text(shape))));
         }
-        let Some((layout, pooling)) = self.reading(shape)? else {
-            out.extend_from_slice(values);
-            return Ok(());
-        };
-        let channels_at = if layout == Layout::Nchw { 1 } else { 3 };
-        let channels = usize::try_from(shape[channels_at]).unwrap_or(1);
-        let image_len = values.len() / n;
-        for map in values.chunks_exact(image_len) {
-            pool(map, channels, layout, pooling, out);
+        let axis = |at: usize| usize::try_from(shape[at]).unwrap_or(1);
+        let images = values.chunks_exact(values.len() / n);
+        match self.reading(shape, size)? {
+            Reading::Whole => {
+                out.extend_from_slice(values);
+                Ok((shape.len() > 2).then_some(Pooling::Flatten))
+            }
+            Reading::Map(layout, pooling) => {
+                let channels = axis(if layout == Layout::Nchw { 1 } else { 3 });
+                images.for_each(|map| pool(map, channels, layout, pooling, out));
+                Ok(Some(pooling))
+            }
+            Reading::Tokens(taken, pooling) => {
+                let dim = axis(2);
+                let taken = taken.start * dim..taken.end * dim;
+                images.for_each(|tokens| pool(&tokens[taken.clone()], dim, Layout::Nhwc, pooling, out));
+                Ok(Some(pooling))
+            }
         }
-        Ok(())
     }
 
-    /// How an output of `shape` is pooled; `None` where it is taken as it is.
-    fn reading(&self, shape: &[i64]) -> Result<Option<(Layout, Pooling)>> {
-        let pooling = self.pooling.map_or_else(Pooling::default, |said| said.value);
+    /// How an output of `shape`, of images of `size`, becomes vectors.
+    fn reading(&self, shape: &[i64], size: (u32, u32)) -> Result<Reading> {
+        let is_flat = self.pooling.is_some_and(|said| said.value == Pooling::Flatten);
         match *shape {
-            [_, _] => {
-                let pooled = self.pooling.filter(|said| said.value != Pooling::Flatten);
-                self.without_effect("pooling", pooled, "is a vector per image")?;
-                self.without_effect("layer_layout", self.said, "is a vector per image")?;
-                Ok(None)
-            }
-            _ if pooling == Pooling::Flatten => {
-                self.without_effect("layer_layout", self.said, "is flattened")?;
-                Ok(None)
-            }
-            [_, _, _, _] => Ok(Some((self.layout(shape)?, pooling))),
+            [_, _] => Ok(Reading::Whole),
+            _ if is_flat => Ok(Reading::Whole),
+            [_, tokens, _] => self.tokens(shape, usize::try_from(tokens).unwrap_or(0), size),
+            [_, _, _, _] => Ok(Reading::Map(self.layout(shape)?, self.map_pooling()?)),
             _ => Err(self.fault(&format!(
-                "must be (N, D), a 4-D feature map, or be flattened (pooling='flatten'), found {}",
+                "must be (N, D), tokens (N, T, D), a 4-D feature map, or be flattened (pooling='flatten'), found {}",
                 any_batch(shape)
             ))),
         }
+    }
+
+    /// `pooling` of a map.
+    fn map_pooling(&self) -> Result<Pooling> {
+        let Self { model, name, .. } = self;
+        match self.pooling {
+            Some(Said { value: value @ (Pooling::Cls | Pooling::MeanTokens), origin }) => {
+                let expected = format!("avg, max or flatten, as output '{name}' of {model} is a feature map");
+                Err(origin.refuse(model, "pooling", expected, value.to_string()))
+            }
+            said => Ok(said.map_or_else(Pooling::default, |said| said.value)),
+        }
+    }
+
+    /// How tokens are pooled.
+    fn tokens(&self, shape: &[i64], count: usize, size: (u32, u32)) -> Result<Reading> {
+        let Self { model, name, .. } = self;
+        let tokens = format!("output '{name}' of {model} has tokens, {}", any_batch(shape));
+        let refuse = |name, expected, found: &str| Err(Error::Option { name, expected, found: found.to_owned() });
+        let pooling = match self.pooling {
+            Some(said) => said.value,
+            None if name == HIDDEN_STATE => Pooling::Cls,
+            None => return refuse("pooling", format!("cls, mean_tokens, avg, max or flatten, as {tokens}"), "nothing"),
+        };
+        if !matches!(pooling, Pooling::Cls | Pooling::MeanTokens) {
+            return Ok(Reading::Tokens(0..count, pooling));
+        }
+        match (pooling, self.prefix_tokens(count, size)?) {
+            (Pooling::Cls, Some(0)) => {
+                let expected = format!("mean_tokens, avg, max or flatten, as {tokens}, and none before its patches");
+                refuse("pooling", expected, "cls")
+            }
+            (Pooling::Cls, _) => Ok(Reading::Tokens(0..1, pooling)),
+            (_, Some(prefix)) => Ok(Reading::Tokens(prefix..count, pooling)),
+            (_, None) => {
+                let expected = format!(
+                    "given, as {tokens}, and its graph does not tell how many of them (class, registers) come before those \
+                     of the patches"
+                );
+                refuse("prefix_tokens", expected, "nothing")
+            }
+        }
+    }
+
+    /// How many of `count` tokens come before those of the patches: as the graph has them, else as it is said.
+    fn prefix_tokens(&self, count: usize, size: (u32, u32)) -> Result<Option<usize>> {
+        let Self { model, name, .. } = self;
+        let known = self.patch.and_then(|patch| count.checked_sub(patch.count(size)));
+        let Some(Said { value, origin }) = self.prefix else { return Ok(known) };
+        let said = usize::try_from(value).unwrap_or(usize::MAX);
+        let expected = match known {
+            Some(known) if known != said => {
+                format!("{known}, as {} of the {count} tokens of '{name}' are patches in {model}", count - known)
+            }
+            _ if said >= count => format!("less than the {count} tokens of output '{name}' of {model}"),
+            _ => return Ok(Some(said)),
+        };
+        Err(origin.refuse(model, "prefix_tokens", expected, value.to_string()))
     }
 
     /// Where a map has its channels: as the graph has them, else as it is said.
@@ -90,21 +168,40 @@ impl Output {
         }
     }
 
-    /// Refuses what the user gives for nothing; the file's metadata may be about another of its outputs.
-    fn without_effect<T: fmt::Display>(&self, option: &'static str, said: Option<Said<T>>, why: &str) -> Result<()> {
-        match said {
-            Some(Said { value, origin: Origin::User }) => Err(Error::Option {
-                name: option,
-                expected: format!("left out, as output '{}' of {} {why}", self.name, self.model),
-                found: value.to_string(),
-            }),
-            _ => Ok(()),
-        }
+    /// The options that the user gives for nothing, as an output of `shape` goes without them: name and error of each.
+    /// The file's metadata may be about another of its outputs.
+    pub(crate) fn idle_options(&self, shape: &[i64]) -> Vec<(&'static str, Error)> {
+        let pooling = self.pooling.map(|said| said.value);
+        let (why, idle): (_, &[&str]) = match shape {
+            [_, _] if pooling != Some(Pooling::Flatten) => {
+                ("is a vector per image", &["pooling", "layer_layout", "prefix_tokens"])
+            }
+            [_, _] => ("is a vector per image", &["layer_layout", "prefix_tokens"]),
+            _ if pooling == Some(Pooling::Flatten) => ("is flattened", &["layer_layout", "prefix_tokens"]),
+            [_, _, _] if pooling == Some(Pooling::MeanTokens) => ("has tokens", &["layer_layout"]),
+            [_, _, _] => ("has tokens, and pooling is not mean_tokens", &["layer_layout", "prefix_tokens"]),
+            _ => ("is a feature map", &["prefix_tokens"]),
+        };
+        let given = [
+            ("pooling", self.pooling.and_then(user).map(|value| value.to_string())),
+            ("layer_layout", self.said.and_then(user).map(|value| value.to_string())),
+            ("prefix_tokens", self.prefix.and_then(user).map(|value| value.to_string())),
+        ];
+        let refuse = |(name, found): (_, Option<String>)| {
+            let expected = format!("left out, as output '{}' of {} {why}", self.name, self.model);
+            found.filter(|_| idle.contains(&name)).map(|found| (name, Error::Option { name, expected, found }))
+        };
+        given.into_iter().filter_map(refuse).collect()
     }
 
     fn fault(&self, reason: &str) -> Error {
         Error::Model { model: self.model.clone(), reason: format!("output '{}' {reason}", self.name) }
     }
+}
+
+/// A value that the user says.
+fn user<T>(said: Said<T>) -> Option<T> {
+    (said.origin == Origin::User).then_some(said.value)
 }
 
 /// The shape of an output whatever the number of images.

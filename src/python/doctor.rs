@@ -1,4 +1,4 @@
-//! What `sparkcider doctor` asks the native side.
+//! What `sparkcider doctor` and the job ask the native side of this build and this machine.
 
 use std::path::PathBuf;
 
@@ -23,6 +23,13 @@ static BUILD: &str = if cfg!(debug_assertions) { "sparkcider build: debug" } els
 #[pyo3(name = "_build_profile")]
 pub(super) fn build_profile() -> &'static str {
     BUILD.trim_start_matches("sparkcider build: ")
+}
+
+/// The cores that this process may use, at least 1: those of its affinity mask, and no more than its control group's quota.
+#[pyfunction]
+#[pyo3(name = "_available_cores")]
+pub(super) fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The vector extensions of this processor that decide the speed of decoding, networks and products.

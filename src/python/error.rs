@@ -4,7 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyFileNotFoundError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 create_exception!(sparkcider, SparkciderError, PyException, "Root of the exceptions that sparkcider raises.");
 create_exception!(sparkcider, ImageDecodeError, SparkciderError, "The bytes are no image that sparkcider decodes.");
@@ -25,6 +25,13 @@ impl From<Error> for PyErr {
             Error::Option { .. } | Error::Corrupt { .. } => PyValueError::new_err(message),
         }
     }
+}
+
+/// The kinds of faults that `extract` finds.
+#[pyfunction]
+#[pyo3(name = "_error_kinds")]
+pub(super) fn error_kinds() -> Vec<&'static str> {
+    ErrorKind::ALL.map(ErrorKind::word).to_vec()
 }
 
 /// Leaves the GIL, runs `work`, maps its error. Every boundary function goes through here.

@@ -9,6 +9,7 @@ use pyo3_arrow::input::AnyArray;
 use pyo3_arrow::{PyArray, PyChunkedArray};
 
 use crate::Result;
+use crate::columns::only_column;
 use crate::python::error::detach;
 
 /// State that one thread at a time uses. The lock is only ever taken with the GIL released, so a thread that waits for it
@@ -28,7 +29,7 @@ impl<T: Send> Locked<T> {
     }
 }
 
-/// Calls `work` with an array, or with each batch of a stream as it arrives.
+/// Calls `work` with an array, or with each batch of a stream as it arrives; with the column of a table of one.
 ///
 /// For a stream it first gets an array of no rows: a wrong type fails before anything is pulled.
 pub(super) fn for_each(
@@ -37,14 +38,14 @@ pub(super) fn for_each(
     mut work: impl FnMut(&ArrayRef) -> PyResult<()>,
 ) -> PyResult<()> {
     let stream = match column {
-        AnyArray::Array(array) => return work(&array.into_inner().0),
+        AnyArray::Array(array) => return work(&only_column(&array.into_inner().0)),
         AnyArray::Stream(stream) => stream,
     };
     let mut reader = stream.into_reader()?;
-    work(&new_empty_array(reader.field().data_type()))?;
+    work(&only_column(&new_empty_array(reader.field().data_type())))?;
     // the GIL is free while the next batch is made, perhaps by Python
     while let Some(batch) = py.detach(|| reader.next()) {
-        work(&batch.map_err(PyArrowError::from)?)?;
+        work(&only_column(&batch.map_err(PyArrowError::from)?))?;
     }
     Ok(())
 }

@@ -4,9 +4,11 @@
     clippy::needless_pass_by_value // a boundary function owns what Python hands over
 )]
 
+mod column;
 mod doctor;
 mod error;
 mod extractor;
+mod images;
 mod locked;
 mod models;
 mod moments;
@@ -20,13 +22,17 @@ mod samples;
 #[pyo3::pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
-    use super::doctor::{build_profile, cpu_features, onnxruntime};
+    use super::column::feature_column;
     #[pymodule_export]
-    use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError};
+    use super::doctor::{available_cores, build_profile, cpu_features, onnxruntime};
+    #[pymodule_export]
+    use super::error::{ImageDecodeError, ModelError, PcaError, SparkciderError, error_kinds};
     #[pymodule_export]
     use super::extractor::PyFeatureExtractor;
     #[pymodule_export]
-    use super::models::{model_layers, model_summary};
+    use super::images::header_pixels;
+    #[pymodule_export]
+    use super::models::{model_layers, model_summary, write_whole_model};
     #[pymodule_export]
     use super::moments::PyMoments;
     #[pymodule_export]

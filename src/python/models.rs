@@ -1,10 +1,12 @@
 //! What `sparkcider.models` asks the native side about a model file.
 
+use std::fs;
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::onnx::{Declared, Graph, ModelFile, layers};
+use crate::Error;
+use crate::onnx::{Declared, Graph, ModelFile, layers, slow_parts, usual_output};
 use crate::python::error::detach;
 use crate::python::options::sides;
 use crate::python::runtime::runtime;
@@ -12,20 +14,36 @@ use crate::tensor::Layout;
 
 /// Name, and axes or None where even their number is open.
 type Value = (String, Option<Vec<i64>>);
-/// Opset, inputs, outputs, metadata, whether weights lie outside.
-type Summary = (i64, Vec<Value>, Vec<Value>, Vec<(String, String)>, bool);
+/// Opset, inputs, outputs, metadata, files of weights, the usual output, what makes it slow.
+type Summary = (i64, Vec<Value>, Vec<Value>, Vec<(String, String)>, Vec<String>, String, Vec<String>);
 /// Name, operator, shape for one image, layout.
 type Layer = (String, String, Vec<i64>, Option<String>);
 
-/// (opset, inputs, outputs, metadata, external weights) as an ONNX file says; loads no ONNX Runtime.
+/// (opset, inputs, outputs, metadata, files of weights beside it, the output that is taken where nobody says which, what makes it
+/// slow) of an ONNX file; loads no ONNX Runtime and reads no other file.
 #[pyfunction]
 #[pyo3(name = "_model_summary")]
 pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> {
     let values = |declared: Vec<Declared>| declared.into_iter().map(|value| (value.name, value.shape)).collect();
     detach(py, || {
-        let file = ModelFile::open(&path)?;
+        let file = ModelFile::alone(&path)?;
         let found = Graph::decode(&file.name(), &file.onnx)?;
-        Ok((found.opset, values(found.inputs), values(found.outputs), found.metadata, found.external_weights))
+        let (output, slow) = (usual_output(&found).to_owned(), slow_parts(&found));
+        let external_files = found.external_files.into_iter().collect();
+        let (inputs, outputs) = (values(found.inputs), values(found.outputs));
+        Ok((found.opset, inputs, outputs, found.metadata, external_files, output, slow))
+    })
+}
+
+/// Writes the ONNX file at `path` to `to`, with the weights inside that lie in files beside it. Returns the SHA-256 of what is
+/// written in hexadecimal.
+#[pyfunction]
+#[pyo3(name = "_write_whole_model")]
+pub(super) fn write_whole_model(py: Python<'_>, path: PathBuf, to: PathBuf) -> PyResult<String> {
+    detach(py, || {
+        let file = ModelFile::open(&path)?;
+        fs::write(&to, &file.onnx).map_err(|cause| Error::ModelIo { path: to.display().to_string(), cause })?;
+        Ok(file.checksum())
     })
 }
 

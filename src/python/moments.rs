@@ -3,10 +3,10 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::input::AnyArray;
 
 use crate::columns::update_moments;
 use crate::pca::Moments;
+use crate::python::column::FeatureColumn;
 use crate::python::error::detach;
 use crate::python::locked::{Locked, for_each};
 
@@ -48,9 +48,9 @@ impl PyMoments {
     ///     TypeError: The column holds something else.
     ///     PcaError: A row cannot be used, or over 4,096 rows have over 16,384 features.
     #[pyo3(signature = (features, *, skip_invalid=false))]
-    fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
+    fn update(&self, py: Python<'_>, features: FeatureColumn, skip_invalid: bool) -> PyResult<usize> {
         let mut added = 0;
-        for_each(py, features, |batch| {
+        for_each(py, features.0, |batch| {
             added += self.moments.with(py, |moments| update_moments(moments, batch, skip_invalid))?;
             Ok(())
         })?;

@@ -6,20 +6,21 @@ use arrow_array::ArrayRef;
 use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::input::AnyArray;
 
 use crate::columns;
 use crate::pca::{Keep, Pca, Projection};
+use crate::python::column::FeatureColumn;
 use crate::python::error::detach;
 use crate::python::locked::map;
 use crate::python::moments::{PyMoments, restore};
 use crate::{Error, Result};
 
-/// A fitted PCA, in scikit-learn's words.
+/// A fitted PCA, in scikit-learn's words: what `sparkcider.Pca` holds after its fit.
 ///
 /// Example:
 ///     >>> import pyarrow as pa
-///     >>> from sparkcider import Moments, Pca
+///     >>> from sparkcider import Moments
+///     >>> from sparkcider._native import Pca
 ///     >>> rows = pa.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
 ///     >>> moments = Moments()
 ///     >>> moments.update(rows)
@@ -29,7 +30,7 @@ use crate::{Error, Result};
 ///     array([1.])
 ///     >>> [round(row[0], 3) for row in pca.transform(rows).to_pylist()]
 ///     [-2.828, 0.0, 2.828]
-#[pyclass(frozen, name = "Pca", module = "sparkcider")]
+#[pyclass(frozen, name = "Pca", module = "sparkcider._native")]
 pub struct PyPca {
     pca: Pca,
     /// By centre and whiten, each made when it is first asked for.
@@ -77,7 +78,8 @@ impl PyPca {
     ///
     /// Args:
     ///     features: `list`, `large_list` or `fixed_size_list` of float32 or float64, D per row.
-    ///     center: Take the mean off first, as scikit-learn does and Spark does not.
+    ///     center: Take the mean off first, as scikit-learn does. Spark's PCA does not, so `sparkcider.feature.PCA` has
+    ///         it off by default, as its Param `center`.
     ///     whiten: Divide each coordinate by the standard deviation along its component.
     ///     skip_invalid: Rows that cannot be used (of another length, with a null, a NaN or an infinity) become null.
     ///         Otherwise they are an error.
@@ -93,7 +95,7 @@ impl PyPca {
     fn transform(
         &self,
         py: Python<'_>,
-        features: AnyArray,
+        features: FeatureColumn,
         center: bool,
         whiten: bool,
         skip_invalid: bool,
@@ -120,7 +122,7 @@ impl PyPca {
     fn inverse_transform(
         &self,
         py: Python<'_>,
-        projected: AnyArray,
+        projected: FeatureColumn,
         center: bool,
         whiten: bool,
         skip_invalid: bool,
@@ -142,7 +144,7 @@ impl PyPca {
     ///     TypeError: The column holds something else.
     ///     PcaError: A row cannot be used.
     #[pyo3(signature = (features, *, skip_invalid=false))]
-    fn reconstruction_error(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<Py<PyAny>> {
+    fn reconstruction_error(&self, py: Python<'_>, features: FeatureColumn, skip_invalid: bool) -> PyResult<Py<PyAny>> {
         let projection = self.projection(true, false);
         map_column(py, features, |batch| columns::reconstruction_error(projection, batch, skip_invalid))
     }
@@ -267,9 +269,9 @@ pub(super) fn keep(k: Option<i64>, variance: Option<f64>) -> Result<Keep> {
 /// Applies `work` to an array, or to each batch of a stream, with the GIL released.
 fn map_column(
     py: Python<'_>,
-    column: AnyArray,
+    column: FeatureColumn,
     work: impl Fn(&ArrayRef) -> Result<ArrayRef> + Sync,
 ) -> PyResult<Py<PyAny>> {
-    let [mapped] = map(py, column, |batch| Ok([detach(py, || work(batch))?]))?;
+    let [mapped] = map(py, column.0, |batch| Ok([detach(py, || work(batch))?]))?;
     Ok(mapped)
 }

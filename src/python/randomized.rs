@@ -3,11 +3,11 @@
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::input::AnyArray;
 
 use crate::Error;
 use crate::columns::update_sketch;
 use crate::pca::{Basis, Krylov, Sketch};
+use crate::python::column::FeatureColumn;
 use crate::python::error::detach;
 use crate::python::locked::{Locked, for_each};
 use crate::python::pca::{PyPca, keep};
@@ -60,12 +60,12 @@ impl PySketch {
     ///     TypeError: The column holds something else.
     ///     PcaError: A row cannot be used, or the sketch came from bytes and has no basis.
     #[pyo3(signature = (features, *, skip_invalid=false))]
-    fn update(&self, py: Python<'_>, features: AnyArray, skip_invalid: bool) -> PyResult<usize> {
+    fn update(&self, py: Python<'_>, features: FeatureColumn, skip_invalid: bool) -> PyResult<usize> {
         let basis = self.basis.as_ref().ok_or_else(|| Error::Pca {
             reason: "a sketch from bytes has no basis: it can be merged, not updated".to_owned(),
         })?;
         let mut added = 0;
-        for_each(py, features, |batch| {
+        for_each(py, features.0, |batch| {
             added += self.sketch.with(py, |sketch| update_sketch(sketch, basis, batch, skip_invalid))?;
             Ok(())
         })?;

@@ -1,8 +1,6 @@
-//! BMP: Windows and OS/2 headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8.
+//! BMP: Windows and OS/2 headers, 1 to 32 bits, palettes, bit fields, RLE4 and RLE8; as a file, or within an icon.
 //!
 //! Our own decoder, because Pillow scales 5 and 6 bits as `v * 255 / 31` and `/ 63`, rounded down, and no crate does.
-
-use std::fmt::Display;
 
 use super::colour;
 use super::format::Format;
@@ -13,6 +11,9 @@ use crate::{Error, Result};
 
 /// The file header, before the information header.
 const FILE_HEADER: usize = 14;
+
+/// Bytes of the information header of OS/2 1.x: 16-bit sides, palette entries of 3 bytes.
+const CORE_HEADER: u32 = 12;
 
 /// How the pixels are packed: the values of `biCompression`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,17 +38,34 @@ struct Header {
 }
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
-    let header = read_header(bytes, options)?;
+    let stated = number::<4>(bytes, 10)? as usize;
+    let header = read_header(bytes, FILE_HEADER, stated, &read_sides(bytes, FILE_HEADER)?, options)?;
+    Ok((pixels_of(bytes, &header, options)?, Orientation::UPRIGHT))
+}
+
+/// (height, width) of the bitmap of an icon or cursor: it has no file header, and states twice its height, for the mask behind it.
+pub(super) fn icon_size(bytes: &[u8]) -> Result<(u64, u64)> {
+    read_sides(bytes, 0).map(|sides| ((sides.height / 2).into(), sides.width.into()))
+}
+
+/// Decodes the bitmap of an icon or cursor. The fourth byte of 32-bit pixels is their alpha if `has_alpha`.
+pub(super) fn decode_icon(bytes: &[u8], has_alpha: bool, options: &DecodeOptions) -> Result<RgbImage> {
+    let sides = read_sides(bytes, 0)?;
+    let mut header = read_header(bytes, 0, 0, &Sides { height: sides.height / 2, ..sides }, options)?;
+    header.masks[3] = if has_alpha && header.bits == 32 { 0xFF00_0000 } else { 0 };
+    pixels_of(bytes, &header, options)
+}
+
+fn pixels_of(bytes: &[u8], header: &Header, options: &DecodeOptions) -> Result<RgbImage> {
     let data = bytes.get(header.pixels_at..).ok_or_else(cut)?;
     let mut pixels = match header.packing {
-        Packing::Rle8 | Packing::Rle4 => colour::from_palette(&run_lengths(data, &header)?, &header.palette),
-        Packing::Raw | Packing::BitFields => raw_pixels(data, &header, options)?,
+        Packing::Rle8 | Packing::Rle4 => colour::from_palette(&run_lengths(data, header)?, &header.palette),
+        Packing::Raw | Packing::BitFields => raw_pixels(data, header, options)?,
     };
     if !header.top_down {
         turn_over(&mut pixels, header.width * 3);
     }
-    let (height, width) = (header.height as u32, header.width as u32);
-    Ok((RgbImage::new(height, width, pixels)?, Orientation::UPRIGHT))
+    RgbImage::new(header.height as u32, header.width as u32, pixels)
 }
 
 /// Puts the last row first, in place.
@@ -62,24 +80,37 @@ fn turn_over(pixels: &mut [u8], row: usize) {
 
 /// The file ends too early.
 fn cut() -> Error {
-    fault("unexpected end of data")
+    Format::Bmp.truncated()
 }
 
 /// The little-endian number of 2 or 4 bytes at `at`.
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Result<u32> {
+pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> Result<u32> {
     let field = bytes.get(at..at + N).ok_or_else(cut)?;
     Ok(field.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte)))
 }
 
-fn read_header(bytes: &[u8], options: &DecodeOptions) -> Result<Header> {
-    let size = number::<4>(bytes, FILE_HEADER)?;
-    let info = bytes.get(FILE_HEADER..).ok_or_else(cut)?;
-    let core = size == 12; // OS/2 1.x: 16-bit sides, palette entries of 3 bytes
+/// What the first fields say.
+struct Sides {
+    /// Bytes of the information header.
+    header: u32,
+    height: u32,
+    width: u32,
+    top_down: bool,
+}
+
+/// (height, width) as the header states them.
+pub(super) fn size(bytes: &[u8]) -> Result<(u64, u64)> {
+    read_sides(bytes, FILE_HEADER).map(|sides| (sides.height.into(), sides.width.into()))
+}
+
+/// The sides in the information header at `at`.
+fn read_sides(bytes: &[u8], at: usize) -> Result<Sides> {
+    let info = bytes.get(at..).ok_or_else(cut)?;
+    let size = number::<4>(info, 0)?;
+    let core = size == CORE_HEADER;
     if !core && !(16..=124).contains(&size) {
-        return Err(fault(format_args!("a header of {size} bytes is not supported")));
+        return Err(Format::Bmp.damaged(format_args!("a header of {size} bytes is not supported")));
     }
-    // OS/2 2.x headers may end after any field; what is cut off is 0.
-    let field = |at: usize| if at + 4 <= size as usize { number::<4>(info, at) } else { Ok(0) };
     let (width, signed_height) = if core {
         (number::<2>(info, 4)?, number::<2>(info, 6)?)
     } else {
@@ -87,10 +118,20 @@ fn read_header(bytes: &[u8], options: &DecodeOptions) -> Result<Header> {
     };
     let top_down = !core && signed_height.cast_signed() < 0;
     let height = if top_down { signed_height.cast_signed().unsigned_abs() } else { signed_height };
+    Ok(Sides { header: size, height, width, top_down })
+}
+
+/// The information header at `at`, with the `sides` that it has; `stated` is where the pixels are said to begin, or 0.
+fn read_header(bytes: &[u8], at: usize, stated: usize, sides: &Sides, options: &DecodeOptions) -> Result<Header> {
+    let Sides { header: size, height, width, top_down } = *sides;
     options.limits.memory_for(Format::Bmp, height.into(), width.into())?;
+    let info = bytes.get(at..).ok_or_else(cut)?;
+    let core = size == CORE_HEADER;
+    // OS/2 2.x headers may end after any field; what is cut off is 0.
+    let field = |at: usize| if at + 4 <= size as usize { number::<4>(info, at) } else { Ok(0) };
     let bits = number::<2>(info, if core { 10 } else { 14 })? as usize;
     let packing = packing_of(if core { 0 } else { field(16)? }, bits)?;
-    let after_header = FILE_HEADER + size as usize;
+    let after_header = at + size as usize;
     // A 40-byte header is followed by three masks, a longer one holds them in the same place.
     let masks = if packing == Packing::BitFields { read_masks(info, size)? } else { default_masks(bits) };
     let palette_at = if packing == Packing::BitFields && size == 40 { after_header + 12 } else { after_header };
@@ -102,7 +143,6 @@ fn read_header(bytes: &[u8], options: &DecodeOptions) -> Result<Header> {
     } else {
         colours
     };
-    let stated = number::<4>(bytes, 10)? as usize;
     // As Pillow: pixels that would begin inside the palette begin after it.
     let after_palette = palette_at.saturating_add(colours.saturating_mul(entry));
     let pixels_at = if stated == 0 || (stated == after_header && bits <= 8) { after_palette } else { stated };
@@ -117,7 +157,8 @@ fn packing_of(compression: u32, bits: usize) -> Result<Packing> {
         (1, 8) => Ok(Packing::Rle8),
         (2, 4) => Ok(Packing::Rle4),
         (3, 16 | 24 | 32) => Ok(Packing::BitFields),
-        _ => Err(fault(format_args!("compression {compression} of {bits} bits per pixel is not supported"))),
+        _ => Err(Format::Bmp
+            .unsupported(format_args!("compression {compression} of {bits} bits per pixel is not supported"))),
     }
 }
 
@@ -223,10 +264,6 @@ fn run_lengths(data: &[u8], header: &Header) -> Result<Vec<u8>> {
         x = end;
     }
     Ok(indices)
-}
-
-fn fault(reason: impl Display) -> Error {
-    Format::Bmp.fault(reason)
 }
 
 #[cfg(test)]

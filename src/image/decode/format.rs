@@ -1,16 +1,21 @@
 //! The format of a file by its first bytes.
 
 use std::fmt::Display;
+use std::io;
 
-use crate::{Error, Result};
+use super::foreign;
+use crate::{Error, ErrorKind, Result};
 
 /// The formats that are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Bmp,
+    Cur,
     Gif,
+    Ico,
     Jpeg,
     Png,
+    Qoi,
     Tiff,
     WebP,
 }
@@ -25,112 +30,71 @@ impl Format {
             [b'B', b'M', ..] => Ok(Self::Bmp),
             // 42 is TIFF, 43 BigTIFF.
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::Tiff),
+            [0, 0, 1, 0, ..] => Ok(Self::Ico),
+            [0, 0, 2, 0, ..] => Ok(Self::Cur),
+            [b'q', b'o', b'i', b'f', ..] => Ok(Self::Qoi),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
-            _ => Err(Error::Decode { format: "unknown format", reason: describe(bytes) }),
+            _ => Err(Self::begun(bytes).map_or_else(|| foreign::fault(bytes), Self::truncated)),
         }
+    }
+
+    /// The format whose signature `bytes` are the first part of.
+    fn begun(bytes: &[u8]) -> Option<Self> {
+        const SIGNATURES: [(&[u8], Format); 7] = [
+            (b"\xFF\xD8\xFF", Format::Jpeg),
+            (b"\x89PNG\r\n\x1A\n", Format::Png),
+            (b"GIF87a", Format::Gif),
+            (b"GIF89a", Format::Gif),
+            (b"II*\0", Format::Tiff),
+            (b"MM\0*", Format::Tiff),
+            (b"qoif", Format::Qoi),
+        ];
+        let begins = |(signature, _): &&(&[u8], Self)| bytes.len() > 1 && signature.starts_with(bytes);
+        SIGNATURES.iter().find(begins).map(|(_, format)| *format)
     }
 
     /// The name that errors begin with.
     fn name(self) -> &'static str {
         match self {
             Self::Bmp => "BMP",
+            Self::Cur => "CUR",
             Self::Gif => "GIF",
+            Self::Ico => "ICO",
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
+            Self::Qoi => "QOI",
             Self::Tiff => "TIFF",
             Self::WebP => "WebP",
         }
     }
 
     /// The error of a file of this format, in its codec's words.
-    pub(super) fn fault(self, reason: impl Display) -> Error {
-        Error::Decode { format: self.name(), reason: reason.to_string() }
+    pub(super) fn fault(self, kind: ErrorKind, reason: impl Display) -> Error {
+        Error::Decode { format: self.name(), kind, reason: reason.to_string() }
+    }
+
+    /// The file ends before the image does.
+    pub(super) fn truncated(self) -> Error {
+        self.fault(ErrorKind::Truncated, "unexpected end of data")
+    }
+
+    /// The content contradicts the format.
+    pub(super) fn damaged(self, reason: impl Display) -> Error {
+        self.fault(ErrorKind::Damaged, reason)
+    }
+
+    /// A variant of the format that is not decoded.
+    pub(super) fn unsupported(self, reason: impl Display) -> Error {
+        self.fault(ErrorKind::UnsupportedFormat, reason)
+    }
+
+    /// More memory or work than the limits allow.
+    pub(super) fn too_large(self, reason: impl Display) -> Error {
+        self.fault(ErrorKind::TooLarge, reason)
     }
 }
 
-/// What bytes of no supported format are, for the error.
-fn describe(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return "the file is empty".to_owned();
-    }
-    let first: Vec<String> = bytes.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    let first = first.join(" ");
-    match known_name(bytes) {
-        Some(name) => format!("this is {name}, which is not decoded (first bytes: {first})"),
-        None => format!("neither JPEG, PNG, GIF, BMP, TIFF nor WebP (first bytes: {first})"),
-    }
-}
-
-/// The name of a kind of file that folders of images are found to hold, but that is not decoded.
-fn known_name(bytes: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(usize, &[u8], &str); 18] = [
-        (4, b"ftypavi", "AVIF"),
-        (4, b"ftyphei", "HEIC"),
-        (4, b"ftyphev", "HEIC"),
-        (4, b"ftypmif1", "HEIF"),
-        (4, b"ftypmsf1", "HEIF"),
-        (4, b"ftyp", "an MP4 or other ISO media file"),
-        (0, b"%PDF", "PDF"),
-        (0, b"8BPS", "a Photoshop document"),
-        (0, b"\0\0\x01\0", "an icon (ICO)"),
-        (0, b"\xff\x0a", "JPEG XL"),
-        (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
-        (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
-        (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-        (0, b"\x1f\x8b", "gzip"),
-        (0, b"PK\x03\x04", "a zip archive"),
-        (0, b"qoif", "QOI"),
-        (0, b"\x76\x2f\x31\x01", "OpenEXR"),
-        (0, b"SQLite format 3", "an SQLite database"),
-    ];
-    let starts =
-        |(at, signature, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(signature));
-    SIGNATURES.iter().find(starts).map(|(_, _, name)| *name).or_else(|| markup_name(bytes))
-}
-
-/// HTML (an error page saved under an image's name), SVG or XML.
-fn markup_name(bytes: &[u8]) -> Option<&'static str> {
-    let start = bytes.trim_ascii_start();
-    let begins = |word: &str| start.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
-    match () {
-        () if begins("<!doctype html") || begins("<html") => Some("an HTML page"),
-        () if begins("<svg") => Some("SVG"),
-        () if begins("<?xml") => Some("an XML file"),
-        () => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error_of(bytes: &[u8]) -> String {
-        Format::of(bytes).expect_err("no image").to_string()
-    }
-
-    #[test]
-    fn known_foreign_formats_are_named_with_their_first_bytes() {
-        let page = error_of(b"\n<!DOCTYPE html><html>");
-        assert_eq!(
-            page,
-            "unknown format: this is an HTML page, which is not decoded (first bytes: 0a 3c 21 44 4f 43 54 59 50 45 20 68)"
-        );
-        for (bytes, name) in [
-            (&b"\0\0\0\x1cftypheic"[..], "HEIC"),
-            (b"\0\0\0\x1cftypavif", "AVIF"),
-            (b"%PDF-1.7", "PDF"),
-            (b"<svg xmlns=", "SVG"),
-        ] {
-            assert!(error_of(bytes).contains(&format!("this is {name}, ")), "{}", error_of(bytes));
-        }
-    }
-
-    #[test]
-    fn nothing_and_noise_say_so() {
-        assert_eq!(error_of(b""), "unknown format: the file is empty");
-        assert_eq!(
-            error_of(b"\x01\x02"),
-            "unknown format: neither JPEG, PNG, GIF, BMP, TIFF nor WebP (first bytes: 01 02)"
-        );
-    }
+/// The kind of what a codec met while it read from memory, where nothing fails but for the end.
+pub(super) fn kind_of_io(error: &io::Error) -> ErrorKind {
+    if error.kind() == io::ErrorKind::UnexpectedEof { ErrorKind::Truncated } else { ErrorKind::Damaged }
 }

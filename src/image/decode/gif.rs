@@ -1,30 +1,51 @@
 //! GIF: the first frame on its screen.
 
-use std::fmt::Display;
-
-use gif::{DecodeOptions as GifOptions, MemoryLimit};
+use gif::{DecodeOptions as GifOptions, Decoder, DecodingError, MemoryLimit};
 
 use super::colour;
-use super::format::Format;
+use super::format::{Format, kind_of_io};
 use super::options::DecodeOptions;
 use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
+
+/// What stands before the first frame's data.
+struct Start<'a> {
+    decoder: Decoder<&'a [u8]>,
+    height: usize,
+    width: usize,
+    top: usize,
+    left: usize,
+    frame_height: usize,
+    frame_width: usize,
+    transparent: Option<u8>,
+}
+
+impl<'a> Start<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        let mut gif = GifOptions::new();
+        gif.allow_unknown_blocks(true);
+        gif.set_memory_limit(MemoryLimit::Unlimited); // the frame goes into our own buffer, behind the check of its size
+        let mut decoder = gif.read_info(bytes).map_err(fault)?;
+        let (screen_height, screen_width) = (usize::from(decoder.height()), usize::from(decoder.width()));
+        let frame = decoder.next_frame_info().map_err(fault)?;
+        let frame = frame.ok_or_else(|| Format::Gif.damaged("there is no frame"))?;
+        let (top, left) = (usize::from(frame.top), usize::from(frame.left));
+        let (frame_height, frame_width) = (usize::from(frame.height), usize::from(frame.width));
+        let transparent = frame.transparent;
+        // A frame that reaches beyond the screen makes it larger, as in Pillow.
+        let (height, width) = (screen_height.max(top + frame_height), screen_width.max(left + frame_width));
+        Ok(Self { decoder, height, width, top, left, frame_height, frame_width, transparent })
+    }
+}
+
+/// (height, width) as the header and the first frame's state them.
+pub(super) fn size(bytes: &[u8]) -> Result<(u64, u64)> {
+    Start::read(bytes).map(|start| (start.height as u64, start.width as u64))
+}
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
-    let mut gif = GifOptions::new();
-    gif.allow_unknown_blocks(true);
-    gif.set_memory_limit(MemoryLimit::Unlimited); // the frame goes into our own buffer, behind the check below
-    let mut decoder = gif.read_info(bytes).map_err(fault)?;
-    let (screen_height, screen_width) = (decoder.height(), decoder.width());
-    let frame = decoder.next_frame_info().map_err(fault)?;
-    let frame = frame.ok_or("there is no frame").map_err(fault)?;
-    let (top, left) = (usize::from(frame.top), usize::from(frame.left));
-    let (frame_height, frame_width) = (usize::from(frame.height), usize::from(frame.width));
-    let transparent = frame.transparent;
-    // A frame that reaches beyond the screen makes it larger, as in Pillow.
-    let (height, width) =
-        (usize::from(screen_height).max(top + frame_height), usize::from(screen_width).max(left + frame_width));
+    let Start { mut decoder, height, width, top, left, frame_height, frame_width, transparent } = Start::read(bytes)?;
     options.limits.memory_for(Format::Gif, height as u64, width as u64)?;
 
     let mut frame_indices = vec![0; frame_height * frame_width];
@@ -55,6 +76,12 @@ fn with_background(mut palette: Vec<[u8; 3]>, transparent: Option<u8>, backgroun
     palette
 }
 
-fn fault(reason: impl Display) -> Error {
-    Format::Gif.fault(reason)
+fn fault(error: DecodingError) -> Error {
+    let kind = match &error {
+        DecodingError::UnexpectedEof => ErrorKind::Truncated,
+        DecodingError::Io(error) => kind_of_io(error),
+        DecodingError::OutOfMemory | DecodingError::MemoryLimit => ErrorKind::TooLarge,
+        _ => ErrorKind::Damaged,
+    };
+    Format::Gif.fault(kind, error)
 }

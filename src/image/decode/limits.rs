@@ -32,13 +32,13 @@ impl DecodeLimits {
     /// Checks the size that a header states and returns the bytes that the codec may allocate beside the RGB image.
     pub(super) fn memory_for(self, format: Format, height: u64, width: u64) -> Result<usize> {
         if height == 0 || width == 0 {
-            return Err(format.fault(format_args!("the image has no pixels ({width} x {height})")));
+            return Err(format.damaged(format_args!("the image has no pixels ({width} x {height})")));
         }
         if width.saturating_mul(height) > self.max_pixels {
             return Err(Error::ImageTooLarge { width, height, limit: self.max_pixels });
         }
         if height.max(width) > u64::from(MAX_SIDE) {
-            return Err(format.fault(format_args!("a side of {width} x {height} pixels is over {MAX_SIDE}")));
+            return Err(format.too_large(format_args!("a side of {width} x {height} pixels is over {MAX_SIDE}")));
         }
         Ok((height as usize * width as usize).saturating_mul(BYTES_PER_PIXEL).saturating_add(OVERHEAD))
     }

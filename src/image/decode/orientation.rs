@@ -31,6 +31,11 @@ impl Orientation {
         number.map_or(Self::UPRIGHT, Self::from_number)
     }
 
+    /// Whether the image lies on its side.
+    pub(super) fn swaps_sides(self) -> bool {
+        self.0 >= 5
+    }
+
     /// Turns the image upright, as `ImageOps.exif_transpose` does.
     pub(super) fn apply(self, image: RgbImage) -> Result<RgbImage> {
         let (height, width) = (image.height() as usize, image.width() as usize);
@@ -46,7 +51,7 @@ impl Orientation {
             8 => (width - 1, -1, w),
             _ => return Ok(image),
         };
-        let turned = self.0 >= 5;
+        let turned = self.swaps_sides();
         let (rows, columns) = if turned { (width, height) } else { (height, width) };
         let stored = image.pixels().as_chunks::<3>().0;
         let mut upright = vec![[0; 3]; rows * columns];

@@ -1,17 +1,22 @@
 //! PNG; of an APNG the default image.
 
-use std::fmt::Display;
 use std::io::Cursor;
 
-use png::{ColorType, Decoder, Info, Limits, Transformations};
+use png::{ColorType, Decoder, DecodingError, Info, Limits, Transformations};
 
 use super::colour;
-use super::format::Format;
+use super::format::{Format, kind_of_io};
 use super::limits::OVERHEAD;
 use super::options::DecodeOptions;
 use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
+
+/// (height, width) as the header states them.
+pub(super) fn size(bytes: &[u8]) -> Result<(u64, u64)> {
+    let mut decoder = Decoder::new(Cursor::new(bytes));
+    decoder.read_header_info().map(|info| (info.height.into(), info.width.into())).map_err(fault)
+}
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     let mut decoder = Decoder::new(Cursor::new(bytes));
@@ -21,7 +26,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
     decoder.set_ignore_iccp_chunk(true);
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16); // STRIP_16 is >> 8
     let mut reader = decoder.read_info().map_err(fault)?;
-    let size = reader.output_buffer_size().ok_or("the image does not fit into memory").map_err(fault)?;
+    let size =
+        reader.output_buffer_size().ok_or_else(|| Format::Png.too_large("the image does not fit into memory"))?;
     let mut samples = vec![0; size];
     let output = reader.next_frame(&mut samples).map_err(fault)?;
     let pixels = match output.color_type {
@@ -29,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
         ColorType::Rgba => colour::from_rgba(&samples, options.background),
         ColorType::GrayscaleAlpha => colour::from_grey_alpha(&samples, options.background),
         ColorType::Grayscale => colour::from_grey(&samples),
-        ColorType::Indexed => return Err(fault("the palette is missing")),
+        ColorType::Indexed => return Err(Format::Png.damaged("the palette is missing")),
     };
     if options.apply_exif && reader.info().exif_metadata.is_none() {
         // eXIf may follow the pixels, which are whole: what is broken behind them does not matter.
@@ -63,8 +69,13 @@ fn raw_profile(text: &str) -> Option<Vec<u8>> {
     digits.chunks(2).map(byte).collect()
 }
 
-fn fault(reason: impl Display) -> Error {
-    Format::Png.fault(reason)
+fn fault(error: DecodingError) -> Error {
+    let kind = match &error {
+        DecodingError::IoError(error) => kind_of_io(error),
+        DecodingError::LimitsExceeded => ErrorKind::TooLarge,
+        DecodingError::Format(_) | DecodingError::Parameter(_) => ErrorKind::Damaged,
+    };
+    Format::Png.fault(kind, error)
 }
 
 #[cfg(test)]

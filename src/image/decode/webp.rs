@@ -1,25 +1,33 @@
 //! WebP; of an animation the first frame.
 
-use std::fmt::Display;
 use std::io::Cursor;
 
-use image_webp::WebPDecoder;
+use image_webp::{DecodingError, WebPDecoder};
 
 use super::colour;
-use super::format::Format;
+use super::format::{Format, kind_of_io};
 use super::options::DecodeOptions;
 use super::orientation::{Decoded, Orientation};
 use crate::image::RgbImage;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
+
+/// (height, width) as the header states them.
+pub(super) fn size(bytes: &[u8]) -> Result<(u64, u64)> {
+    let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| fault(bytes, error))?;
+    let (width, height) = decoder.dimensions();
+    Ok((height.into(), width.into()))
+}
 
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+    let fault = |error| fault(bytes, error);
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
     decoder.set_memory_limit(bytes.len()); // metadata is copied as it is, so more is a false size
     let (width, height) = decoder.dimensions();
     options.limits.memory_for(Format::WebP, height.into(), width.into())?;
     check_frames(bytes.get(12..).unwrap_or_default(), width, height)?;
     let alpha = decoder.has_alpha();
-    let size = decoder.output_buffer_size().ok_or("the image does not fit into memory").map_err(fault)?;
+    let size =
+        decoder.output_buffer_size().ok_or_else(|| Format::WebP.too_large("the image does not fit into memory"))?;
     let mut samples = vec![0; size];
     decoder.read_image(&mut samples).map_err(fault)?;
     // Metadata that cannot be read is metadata that is not there.
@@ -46,7 +54,7 @@ fn check_frames(chunks: &[u8], width: u32, height: u32) -> Result<()> {
                         let found = format_args!(
                             "a frame of {frame_width} x {frame_height} pixels on a canvas of {width} x {height}"
                         );
-                        return Err(fault(found));
+                        return Err(Format::WebP.damaged(found));
                     }
                 }
             }
@@ -57,6 +65,20 @@ fn check_frames(chunks: &[u8], width: u32, height: u32) -> Result<()> {
     Ok(())
 }
 
-fn fault(reason: impl Display) -> Error {
-    Format::WebP.fault(reason)
+/// The error of a file. The codec finds what it lacks at the end damaged, so the size that the file states is compared, too.
+fn fault(bytes: &[u8], error: DecodingError) -> Error {
+    let kind = match &error {
+        DecodingError::UnsupportedFeature(_) => ErrorKind::UnsupportedFormat,
+        DecodingError::ImageTooLarge | DecodingError::MemoryLimitExceeded => ErrorKind::TooLarge,
+        DecodingError::IoError(error) => kind_of_io(error),
+        _ if is_cut(bytes) => ErrorKind::Truncated,
+        _ => ErrorKind::Damaged,
+    };
+    Format::WebP.fault(kind, error)
+}
+
+/// Whether the RIFF header states more bytes than there are.
+fn is_cut(bytes: &[u8]) -> bool {
+    let size = bytes.get(4..8).and_then(|size| size.try_into().ok()).map_or(0, u32::from_le_bytes);
+    size as usize > bytes.len().saturating_sub(8)
 }

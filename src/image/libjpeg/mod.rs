@@ -9,12 +9,20 @@ use std::ffi::{c_char, c_int};
 use thiserror::Error;
 use turbojpeg_sys as _; // links libturbojpeg.a, which holds libjpeg's own functions, too
 
+use crate::ErrorKind;
+
 /// Why a file is not decoded.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Damaged, or of a kind that libjpeg-turbo does not decode; the reason is libjpeg's own message.
+    /// Damaged; the reason is libjpeg's own message.
     #[error("{0}")]
     Broken(String),
+    /// Of a kind that libjpeg-turbo does not decode, such as lossless; the reason is libjpeg's own message.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Larger than libjpeg-turbo takes; the reason is libjpeg's own message.
+    #[error("{0}")]
+    TooLarge(String),
     /// The data ends before the image does.
     #[error("unexpected end of data")]
     Cut,
@@ -24,6 +32,18 @@ pub(crate) enum Fault {
     /// The coefficients need more memory than allowed.
     #[error("decoding needs more memory than the limit allows")]
     Memory,
+}
+
+impl Fault {
+    /// What is wrong, in one word.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Broken(_) => ErrorKind::Damaged,
+            Self::Unsupported(_) => ErrorKind::UnsupportedFormat,
+            Self::Cut => ErrorKind::Truncated,
+            Self::TooLarge(_) | Self::Scans(_) | Self::Memory => ErrorKind::TooLarge,
+        }
+    }
 }
 
 /// How the components are coded. The numbers are those of libjpeg's `J_COLOR_SPACE`.
@@ -47,12 +67,30 @@ pub(crate) enum Pixels {
     Cmyk = 4,
 }
 
+/// One over this of each side, by smaller transforms of the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Scale {
+    Whole = 1,
+    Half = 2,
+    Quarter = 4,
+    Eighth = 8,
+}
+
+impl Scale {
+    /// The side of the pixels that a side of `side` becomes.
+    pub(crate) fn of(self, side: u32) -> u32 {
+        side.div_ceil(self as u32)
+    }
+}
+
 /// How to decode.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Options {
     pub coded: Coded,
     pub pixels: Pixels,
+    pub scale: Scale,
     pub max_scans: u64,
     /// Bytes for the coefficients of a file with several scans.
     pub max_memory: u64,
@@ -93,16 +131,18 @@ unsafe extern "C" {
 
 /// Reads the markers before the first scan. Allocates some kilobytes, whatever the size of the image.
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, Fault> {
-    let options = Options { coded: Coded::AsMarked, pixels: Pixels::Rgb, max_scans: 1, max_memory: 1 << 20 };
+    let (coded, pixels, scale) = (Coded::AsMarked, Pixels::Rgb, Scale::Whole);
+    let options = Options { coded, pixels, scale, max_scans: 1, max_memory: 1 << 20 };
     run(bytes, &options, None)
 }
 
 /// Decodes an image of the size in `header`.
 ///
 /// # Shapes
-/// (H, W, 3) or (H, W, 4) u8, as `options.pixels` says.
+/// (H, W, 3) or (H, W, 4) u8, as `options.pixels` says; H and W are [`Scale::of`] the sides in the header.
 pub(crate) fn decode(bytes: &[u8], header: Header, options: &Options) -> Result<Vec<u8>, Fault> {
-    let size = (header.width as usize).checked_mul(header.height as usize);
+    let [height, width] = [header.height, header.width].map(|side| options.scale.of(side) as usize);
+    let size = width.checked_mul(height);
     let size = size.and_then(|size| size.checked_mul(options.pixels as usize)).ok_or(Fault::Memory)?;
     let mut out = Vec::new();
     out.try_reserve_exact(size).map_err(|_| Fault::Memory)?;
@@ -169,7 +209,12 @@ fn check(code: c_int, message: &[u8], max_scans: u64) -> Result<(), Fault> {
         4 => Err(Fault::Memory),
         _ => {
             let text = message.split(|byte| *byte == 0).next().unwrap_or_default();
-            Err(Fault::Broken(String::from_utf8_lossy(text).into_owned()))
+            let text = String::from_utf8_lossy(text).into_owned();
+            Err(match code {
+                5 => Fault::Unsupported(text),
+                6 => Fault::TooLarge(text),
+                _ => Fault::Broken(text),
+            })
         }
     }
 }
@@ -178,7 +223,13 @@ fn check(code: c_int, message: &[u8], max_scans: u64) -> Result<(), Fault> {
 mod tests {
     use super::*;
 
-    const ROOM: Options = Options { coded: Coded::AsMarked, pixels: Pixels::Rgb, max_scans: 100, max_memory: 64 << 20 };
+    const ROOM: Options = Options {
+        coded: Coded::AsMarked,
+        pixels: Pixels::Rgb,
+        scale: Scale::Whole,
+        max_scans: 100,
+        max_memory: 64 << 20,
+    };
 
     /// 45 x 33 pixels of slopes, encoded.
     fn file() -> Vec<u8> {
@@ -200,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn every_scale_rounds_its_sides_up_and_refuses_every_cut_file() {
+        let file = file();
+        for (scale, length) in [(Scale::Half, 23 * 17), (Scale::Quarter, 12 * 9), (Scale::Eighth, 6 * 5)] {
+            let options = Options { scale, ..ROOM };
+            assert_eq!(read(&file, &options).unwrap().len(), length * 3);
+            assert!((0..file.len() - 2).all(|end| read(&file[..end], &options) == Err(Fault::Cut)), "{scale:?}");
+        }
+    }
+
+    #[test]
     fn tables_in_a_file_of_their_own_are_used() {
         let file = file();
         let frame = file.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
@@ -211,7 +272,7 @@ mod tests {
     #[test]
     fn a_wrong_number_of_components_is_an_error() {
         let cmyk = Options { pixels: Pixels::Cmyk, ..ROOM };
-        assert_eq!(read(&file(), &cmyk), Err(Fault::Broken("Unsupported color conversion request".to_owned())));
+        assert_eq!(read(&file(), &cmyk), Err(Fault::Unsupported("Unsupported color conversion request".to_owned())));
     }
 
     #[test]

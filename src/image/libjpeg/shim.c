@@ -9,7 +9,7 @@
 #include <jerror.h>
 
 /* The result of a call; mod.rs has the same numbers. */
-enum { OK, BROKEN, CUT, SCANS, MEMORY };
+enum { OK, BROKEN, CUT, SCANS, MEMORY, UNSUPPORTED, TOO_LARGE };
 
 /* As `Header` in mod.rs. */
 typedef struct {
@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
   uint32_t coded;      /* a J_COLOR_SPACE that replaces the file's own; 0: the file's */
   uint32_t channels;   /* 3: RGB, 4: CMYK as it is stored */
+  uint32_t scale;      /* the image is decoded at one over this: 1, 2, 4 or 8 */
   uint64_t max_scans;
   uint64_t max_memory; /* bytes for the coefficients of a file with several scans */
 } sc_options;
@@ -43,11 +44,33 @@ static void fail(sc_error *error, int code, const char *text) {
   longjmp(error->jump, 1);
 }
 
+/* The result of a call that ended with libjpeg's error `msg_code`. */
+static int code_of(int msg_code) {
+  switch (msg_code) {
+    case JERR_OUT_OF_MEMORY:
+    case JERR_NO_BACKING_STORE:
+      return MEMORY;
+    case JERR_IMAGE_TOO_BIG:
+    case JERR_WIDTH_OVERFLOW:
+      return TOO_LARGE;
+    case JERR_ARITH_NOTIMPL:
+    case JERR_BAD_PRECISION:
+    case JERR_CCIR601_NOTIMPL:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+    case JERR_NOTIMPL:
+    case JERR_NOT_COMPILED:
+    case JERR_SOF_UNSUPPORTED:
+      return UNSUPPORTED;
+    default:
+      return BROKEN;
+  }
+}
+
 static void on_error(j_common_ptr cinfo) {
   sc_error *error = (sc_error *)cinfo->err;
-  int memory = error->base.msg_code == JERR_OUT_OF_MEMORY || error->base.msg_code == JERR_NO_BACKING_STORE;
   (*error->base.format_message)(cinfo, error->message);
-  error->code = memory ? MEMORY : BROKEN;
+  error->code = code_of(error->base.msg_code);
   longjmp(error->jump, 1);
 }
 
@@ -125,8 +148,10 @@ int sc_jpeg_decode(const uint8_t *data, size_t length, const sc_options *options
     return OK;
   }
 
-  if (cinfo.data_precision != 8) fail(&error, BROKEN, "samples of more than 8 bits are not supported");
+  if (cinfo.data_precision != 8) fail(&error, UNSUPPORTED, "samples of more than 8 bits are not supported");
   cinfo.out_color_space = options->channels == 4 ? JCS_CMYK : JCS_RGB;
+  cinfo.scale_num = 1;
+  cinfo.scale_denom = options->scale;
   if (options->coded != 0) cinfo.jpeg_color_space = (J_COLOR_SPACE)options->coded;
   if (!jpeg_start_decompress(&cinfo)) fail(&error, CUT, "unexpected end of data");
   size_t stride = (size_t)cinfo.output_width * options->channels;

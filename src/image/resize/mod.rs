@@ -6,6 +6,7 @@
 //! and its nearest multiplies where Pillow adds), so the passes are our own.
 
 mod filter;
+mod floats;
 mod lanes;
 mod options;
 mod passes;
@@ -15,8 +16,12 @@ mod taps;
 use std::ops::Range;
 
 pub use filter::Filter;
-pub use options::{CROP_RATIO, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeMode, ResizeOptions, Target};
-pub(crate) use options::{check_crop_ratio, check_sides, no_crop_ratio, no_sides};
+#[cfg(feature = "python")]
+pub(crate) use options::no_sides_of;
+pub use options::{
+    CROP_RATIO, MAX_TARGET_SIDE, MIN_CROP_RATIO, ResizeDtype, ResizeMode, ResizeOptions, Rounding, Target,
+};
+pub(crate) use options::{check_crop_ratio, check_sides, no_crop_ratio, no_sides, parse_sides};
 use passes::{Column, RGB};
 use placement::Placement;
 use taps::{Axis, Taps};
@@ -26,6 +31,12 @@ use crate::{Error, Result};
 
 /// Rows of the first pass kept beyond those that one output row needs.
 const ROWS_AHEAD: usize = 16;
+
+/// (height, width) to which a whole image of `input`, (height, width), is resized for `target`: more than the target where it is
+/// cut, less where it has bars.
+pub(super) fn resized(input: [u64; 2], target: &Target) -> [u64; 2] {
+    Placement::new(target, input).scaled
+}
 
 /// Resizes images; keeps its weights for the next image of the same size, and its scratch memory.
 #[derive(Debug, Default)]
@@ -57,21 +68,32 @@ impl Resizer {
     /// ```
     pub fn fit(&mut self, image: &RgbImage, target: &Target) -> Result<RgbImage> {
         check_image(image)?;
-        let input = [image.height(), image.width()].map(u64::from);
-        let Placement { scaled, window, offset } = Placement::new(target, input);
-        let [vertical, horizontal] = [0, 1].map(|axis| Axis {
-            input: input[axis] as usize,
-            scaled: scaled[axis],
-            window: window[axis].clone(),
-            filter: target.filter(),
-        });
-        let mut pixels = self.scale(image.pixels(), horizontal, vertical);
-        let output = target.sides();
-        if target.mode() == ResizeMode::Letterbox && scaled != output {
-            let [offset, output] = [offset, output].map(|sides| sides.map(|side| side as usize));
-            pixels = pad(&pixels, scaled[1] as usize, offset, output, target.background());
-        }
-        RgbImage::new(target.height(), target.width(), pixels)
+        let (placement, [vertical, horizontal]) = placed(image, target);
+        let pixels = self.scale(image.pixels(), horizontal, vertical);
+        RgbImage::new(target.height(), target.width(), framed(pixels, &placement, target))
+    }
+
+    /// Fits `image` to `target` in float32: nothing is rounded to levels, so bicubic can leave 0..=255.
+    ///
+    /// # Shapes
+    /// (H, W, 3) u8 to (height, width, 3) f32 of the target, in levels.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a side of the image is over [`MAX_SIDE`].
+    ///
+    /// ```
+    /// use sparkcider::image::RgbImage;
+    /// use sparkcider::image::resize::{Filter, ResizeDtype, ResizeOptions, Resizer};
+    ///
+    /// let image = RgbImage::new(1, 2, vec![0, 0, 0, 1, 1, 1])?;
+    /// let options = ResizeOptions { filter: Filter::Bilinear, dtype: ResizeDtype::Float32, ..ResizeOptions::new(1, 1) };
+    /// assert_eq!(Resizer::fit_floats(&image, &options.check()?)?, [0.5; 3]);
+    /// # Ok::<(), sparkcider::Error>(())
+    /// ```
+    pub fn fit_floats(image: &RgbImage, target: &Target) -> Result<Vec<f32>> {
+        check_image(image)?;
+        let (placement, [vertical, horizontal]) = placed(image, target);
+        Ok(framed(floats::scale(image.pixels(), &horizontal, &vertical), &placement, target))
     }
 
     fn scale(&mut self, pixels: &[u8], horizontal: Axis, vertical: Axis) -> Vec<u8> {
@@ -158,12 +180,31 @@ fn nearest(pixels: &[u8], horizontal: &Axis, vertical: &Axis) -> Vec<u8> {
     out
 }
 
-/// Lays rows of `width` pixels at `offset` on a canvas of `size`, both (height, width).
-fn pad(pixels: &[u8], width: usize, offset: [usize; 2], size: [usize; 2], background: [u8; 3]) -> Vec<u8> {
-    let mut canvas = background.repeat(size[0] * size[1]);
-    let rows = canvas.chunks_exact_mut(size[1] * RGB).skip(offset[0]);
-    for (row, pixels) in rows.zip(pixels.chunks_exact(width * RGB)) {
-        row[offset[1] * RGB..][..width * RGB].copy_from_slice(pixels);
+/// Where the pixels of `image` go, and the axes of the resize: (vertical, horizontal).
+fn placed(image: &RgbImage, target: &Target) -> (Placement, [Axis; 2]) {
+    let input = [image.height(), image.width()].map(u64::from);
+    let placement = Placement::new(target, input);
+    let axes = [0, 1].map(|axis| Axis {
+        input: input[axis] as usize,
+        scaled: placement.scaled[axis],
+        window: placement.window[axis].clone(),
+        filter: target.filter(),
+    });
+    (placement, axes)
+}
+
+/// The pixels of the placement's window on a canvas of the target's size and background; as they are if they fill it.
+fn framed<T: Copy + From<u8>>(pixels: Vec<T>, placement: &Placement, target: &Target) -> Vec<T> {
+    let Placement { window, offset, .. } = placement;
+    let [rows, width] = window.clone().map(|range| range.end - range.start);
+    if [rows, width] == target.sides() {
+        return pixels;
+    }
+    let [height, out_width] = target.sides().map(|side| side as usize);
+    let [above, before, width] = [offset[0], offset[1], width].map(|side| side as usize);
+    let mut canvas = target.background().map(T::from).repeat(height * out_width);
+    for (row, pixels) in canvas.chunks_exact_mut(out_width * RGB).skip(above).zip(pixels.chunks_exact(width * RGB)) {
+        row[before * RGB..][..width * RGB].copy_from_slice(pixels);
     }
     canvas
 }

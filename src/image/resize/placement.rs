@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::options::{ResizeMode, Target};
+use super::options::{ResizeMode, Rounding, Target};
 
 /// An image scaled to `scaled`, of which `window` is laid at `offset` into the output. All (height, width).
 #[derive(Debug, PartialEq, Eq)]
@@ -16,29 +16,49 @@ impl Placement {
     /// The placement of an image of `input`, (height, width) and not 0.
     pub(super) fn new(target: &Target, input: [u64; 2]) -> Self {
         let output = target.sides();
-        let whole = |scaled: [u64; 2]| [0..scaled[0], 0..scaled[1]];
-        match target.mode() {
-            ResizeMode::Squash => Self { scaled: output, window: whole(output), offset: [0, 0] },
-            ResizeMode::Letterbox => {
-                let scaled = contain(input, output);
-                let offset = [0, 1].map(|axis| middle(output[axis], scaled[axis]));
-                Self { scaled, window: whole(scaled), offset }
+        let sides = target.resized_sides();
+        let scaled = match target.mode() {
+            ResizeMode::Squash => sides,
+            ResizeMode::Letterbox if target.rounding() == Rounding::Timm => keep_ratio(input, sides, f64::max),
+            ResizeMode::Letterbox => contain(input, sides),
+            // a square box is torchvision's there, too
+            ResizeMode::CenterCrop if target.rounding() == Rounding::Timm && sides[0] != sides[1] => {
+                keep_ratio(input, sides, f64::min)
             }
-            ResizeMode::CenterCrop => {
-                let scaled = cover(input, output, target.crop_ratio());
-                let window = [0, 1].map(|axis| {
-                    let start = middle(scaled[axis], output[axis]);
-                    start..start + output[axis]
-                });
-                Self { scaled, window, offset: [0, 0] }
-            }
-        }
+            ResizeMode::CenterCrop => cover(input, sides),
+        };
+        let [(top, above), (left, before)] = [0, 1].map(|axis| laid(target, scaled[axis], output[axis]));
+        Self { scaled, window: [top, left], offset: [above, before] }
     }
+}
+
+/// What is cut out of an axis of `scaled` pixels, and where it is laid among `output` pixels: in the middle, both.
+fn laid(target: &Target, scaled: u64, output: u64) -> (Range<u64>, u64) {
+    if scaled >= output {
+        let start = match target.rounding() {
+            Rounding::Transformers => (scaled - output) / 2,
+            Rounding::Torchvision | Rounding::Timm => middle(scaled, output),
+        };
+        return (start..start + output, 0);
+    }
+    let offset = match target.rounding() {
+        Rounding::Transformers => (output - scaled).div_ceil(2),
+        Rounding::Torchvision if target.mode() == ResizeMode::Letterbox => middle(output, scaled),
+        Rounding::Torchvision | Rounding::Timm => (output - scaled) / 2,
+    };
+    (0..scaled, offset)
 }
 
 /// Half of what is left over, rounded half to even: Python's `round`, in torchvision's `CenterCrop` as in Pillow's `pad`.
 fn middle(outer: u64, inner: u64) -> u64 {
     ((outer - inner) as f64 / 2.0).round_ties_even() as u64
+}
+
+/// timm's and `open_clip`'s `ResizeKeepRatio`: both sides over the larger or the smaller ratio, rounded half to even.
+fn keep_ratio(input: [u64; 2], sides: [u64; 2], which: fn(f64, f64) -> f64) -> [u64; 2] {
+    let [vertical, horizontal] = [0, 1].map(|axis| input[axis] as f64 / sides[axis] as f64);
+    let ratio = which(vertical, horizontal);
+    input.map(|side| ((side as f64 / ratio).round_ties_even() as u64).max(1))
 }
 
 /// Pillow's `ImageOps.contain`: the largest size of the input's ratio inside the output, rounded half to even.
@@ -57,10 +77,9 @@ fn contain([height, width]: [u64; 2], [out_height, out_width]: [u64; 2]) -> [u64
     }
 }
 
-/// The smallest size of the input's ratio that covers output / `crop_ratio`: torchvision's `Resize` of the short side,
-/// which cuts the long one down to a whole number.
-fn cover([height, width]: [u64; 2], output: [u64; 2], crop_ratio: f32) -> [u64; 2] {
-    let [box_height, box_width] = output.map(|side| (side as f64 / f64::from(crop_ratio)).round_ties_even() as u64);
+/// The smallest size of the input's ratio that covers a box: torchvision's `Resize` of the short side, which cuts the long
+/// one down to a whole number.
+fn cover([height, width]: [u64; 2], [box_height, box_width]: [u64; 2]) -> [u64; 2] {
     if width * box_height >= height * box_width {
         [box_height, box_height * width / height]
     } else {
@@ -83,11 +102,15 @@ mod tests {
 
     fn options() -> impl Strategy<Value = ResizeOptions> {
         let modes = [ResizeMode::Squash, ResizeMode::CenterCrop, ResizeMode::Letterbox];
+        let roundings = [Rounding::Torchvision, Rounding::Transformers, Rounding::Timm];
         let ratio = prop_oneof![MIN_CROP_RATIO..=1.0_f32, Just(MIN_CROP_RATIO), Just(1.0)];
-        (sides(MAX_TARGET_SIDE), prop::sample::select(modes.to_vec()), ratio).prop_map(
-            |([height, width], mode, crop_ratio)| {
+        let resized = prop::option::of(sides(MAX_TARGET_SIDE));
+        let words = (prop::sample::select(modes.to_vec()), prop::sample::select(roundings.to_vec()));
+        (sides(MAX_TARGET_SIDE), resized, words, ratio).prop_map(
+            |([height, width], resized, (mode, rounding), crop_ratio)| {
                 let size = ResizeOptions::new(height as u32, width as u32);
-                ResizeOptions { mode, crop_ratio, filter: Filter::Nearest, ..size }
+                let resize_size = resized.map(|[height, width]| (height as u32, width as u32));
+                ResizeOptions { mode, resize_size, rounding, crop_ratio, filter: Filter::Nearest, ..size }
             },
         )
     }
@@ -105,8 +128,10 @@ mod tests {
                 prop_assert!(window[axis].start < window[axis].end && window[axis].end <= scaled[axis]);
                 let length = window[axis].end - window[axis].start;
                 prop_assert!(offset[axis] + length <= output[axis]);
-                // only a letterbox leaves a rest to fill
-                prop_assert!(length == output[axis] || options.mode == ResizeMode::Letterbox);
+                // a rest to fill is left by a letterbox, and where the image is smaller than what is cut out of it
+                let may_be_less = options.mode == ResizeMode::Letterbox || options.resize_size.is_some();
+                prop_assert!(length == output[axis] || may_be_less);
+                prop_assert!(length == output[axis] || length == scaled[axis]);
             }
         }
 

@@ -4,10 +4,11 @@ use tiff::decoder::ChunkType;
 use tiff::decoder::ifd::Value;
 use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
 
-use super::reader::{Reader, fault, number};
-use crate::Result;
+use super::reader::{Reader, chunk_ranges, fault, number};
+use crate::image::decode::format::Format;
 use crate::image::decode::{colour, jpeg};
-use crate::image::libjpeg::{self, Coded, Options, Pixels};
+use crate::image::libjpeg::{self, Coded, Fault, Options, Pixels, Scale};
+use crate::{Error, Result};
 
 /// How the JPEGs of one page are read.
 pub(super) struct JpegPage {
@@ -20,7 +21,7 @@ impl JpegPage {
     pub(super) fn of(reader: &mut Reader, photometric: Option<u16>) -> Result<Self> {
         let samples = number(reader, Tag::SamplesPerPixel)?.unwrap_or(1);
         if samples > 1 && number(reader, Tag::PlanarConfiguration)? == Some(2) {
-            return Err(fault("JPEG data with one plane per sample is not supported"));
+            return Err(Format::Tiff.unsupported("JPEG data with one plane per sample is not supported"));
         }
         let (coded, pixels) = match (photometric.and_then(Photometric::from_u16), samples) {
             (Some(Photometric::BlackIsZero), 1) => (Coded::Grey, Pixels::Rgb),
@@ -29,7 +30,7 @@ impl JpegPage {
             (Some(Photometric::CMYK), 4) => (Coded::Cmyk, Pixels::Cmyk),
             (photometric, _) => {
                 let found = format_args!("{samples} samples of photometric interpretation {photometric:?}");
-                return Err(fault(format_args!("JPEG data of {found} is not supported")));
+                return Err(Format::Tiff.unsupported(format_args!("JPEG data of {found} is not supported")));
             }
         };
         Ok(Self { coded, pixels })
@@ -50,7 +51,7 @@ impl JpegPage {
         let mut chunks = chunks(reader, bytes, tables.len(), memory)?.into_iter();
         for top in (0..height).step_by(size[0].max(1)) {
             for left in (0..width).step_by(size[1].max(1)) {
-                let chunk = chunks.next().ok_or_else(|| fault("a strip or tile is missing"))?;
+                let chunk = chunks.next().ok_or_else(|| Format::Tiff.damaged("a strip or tile is missing"))?;
                 let (rows, columns) = (size[0].min(height - top), size[1].min(width - left));
                 let samples = self.decode_chunk(&tables, chunk, rows, size, memory)?;
                 for (row, samples) in samples.chunks_exact(size[1] * channels).take(rows).enumerate() {
@@ -72,36 +73,34 @@ impl JpegPage {
         memory: usize,
     ) -> Result<Vec<u8>> {
         let file = [tables, chunk].concat();
-        let header = libjpeg::header(&file).map_err(fault)?;
+        let header = libjpeg::header(&file).map_err(jpeg_fault)?;
         let (found_rows, found_width) = (header.height as usize, header.width as usize);
         // The last strip may have the rows of the others, and rows may be padded to a row of blocks.
         if found_width != size[1] || found_rows < rows || found_rows > size[0].next_multiple_of(16) {
             let [height, width] = size;
             let found = format_args!("a JPEG of {found_width} x {found_rows} in a strip or tile of {width} x {height}");
-            return Err(fault(found));
+            return Err(Format::Tiff.damaged(found));
         }
-        let (coded, pixels) = (self.coded, self.pixels);
-        let options = Options { coded, pixels, max_scans: jpeg::MAX_SCANS, max_memory: memory as u64 };
-        libjpeg::decode(&file, header, &options).map_err(fault)
+        let Self { coded, pixels } = *self;
+        let (scale, max_memory) = (Scale::Whole, memory as u64);
+        let options = Options { coded, pixels, scale, max_scans: jpeg::MAX_SCANS, max_memory };
+        libjpeg::decode(&file, header, &options).map_err(jpeg_fault)
     }
 }
 
 /// The bytes of the strips or tiles, row by row. They may share bytes, and each is read with `tables` bytes of tables, but
 /// not so much that a small file is much work.
 fn chunks<'a>(reader: &mut Reader, bytes: &'a [u8], tables: usize, memory: usize) -> Result<Vec<&'a [u8]>> {
-    let mut numbers = |strips, tiles| {
-        let found = reader.find_tag_unsigned_vec::<usize>(strips).map_err(fault)?;
-        let found = if found.is_some() { found } else { reader.find_tag_unsigned_vec(tiles).map_err(fault)? };
-        found.ok_or_else(|| fault("no strips and no tiles"))
-    };
-    let offsets = numbers(Tag::StripOffsets, Tag::TileOffsets)?;
-    let counts = numbers(Tag::StripByteCounts, Tag::TileByteCounts)?;
+    let (offsets, counts) = chunk_ranges(reader)?;
     let all = counts.iter().fold(0, |all: usize, count| all.saturating_add(*count).saturating_add(tables));
     if all > bytes.len().saturating_add(memory) {
-        return Err(fault(format_args!("strips or tiles of {all} bytes in a file of {} bytes", bytes.len())));
+        let found = format_args!("strips or tiles of {all} bytes in a file of {} bytes", bytes.len());
+        return Err(Format::Tiff.too_large(found));
     }
     let chunk = |(offset, count): (usize, usize)| bytes.get(offset..offset.saturating_add(count));
-    let chunks =
-        offsets.into_iter().zip(counts).map(|range| chunk(range).ok_or_else(|| fault("unexpected end of data")));
-    chunks.collect()
+    offsets.into_iter().zip(counts).map(|range| chunk(range).ok_or_else(|| Format::Tiff.truncated())).collect()
+}
+
+fn jpeg_fault(fault: Fault) -> Error {
+    Format::Tiff.fault(fault.kind(), fault)
 }

@@ -11,8 +11,8 @@ use super::directory::Directory;
 use super::format::Format;
 use super::options::DecodeOptions;
 use super::orientation::{Decoded, Orientation};
-use crate::Result;
 use crate::image::RgbImage;
+use crate::{Error, ErrorKind, Result};
 use jpeg::JpegPage;
 use reader::{Patched, Reader, fault, number};
 
@@ -28,12 +28,46 @@ const MAX_PIXEL_BYTES: usize = 5 * 8;
 /// Pixels that a tile may have in an image of fewer.
 const SMALL_TILE: u64 = 1 << 20;
 
-pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
-    let directory = Directory::of(bytes).ok_or("there is no directory").map_err(fault)?;
+/// (height, width) as the header states them.
+pub(super) fn size(bytes: &[u8]) -> Result<(u64, u64)> {
+    let (width, height) = open(bytes, &directory(bytes)?)?.dimensions().map_err(fault)?;
+    Ok((height.into(), width.into()))
+}
+
+/// The first directory, none of whose entries the codec would allocate too much for.
+fn directory(bytes: &[u8]) -> Result<Directory<'_>> {
+    let directory = Directory::of(bytes).ok_or_else(|| Format::Tiff.truncated())?;
     check_counts(&directory)?;
-    let file = Patched::of(bytes, &directory);
-    let is_palette = file.is_patched();
-    let mut reader = Reader::new(file).map_err(fault)?;
+    Ok(directory)
+}
+
+fn open<'a>(bytes: &'a [u8], directory: &Directory) -> Result<Reader<'a>> {
+    Reader::new(Patched::of(bytes, directory)).map_err(fault)
+}
+
+pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+    decode_page(bytes, options).map_err(|error| match &error {
+        // the codec reads no strip that is longer than the file
+        Error::Decode { kind: ErrorKind::Damaged | ErrorKind::TooLarge, .. } if is_cut(bytes) => {
+            Format::Tiff.truncated()
+        }
+        _ => error,
+    })
+}
+
+/// Whether a strip or tile ends behind the file.
+fn is_cut(bytes: &[u8]) -> bool {
+    let ends = || {
+        let (offsets, counts) = reader::chunk_ranges(&mut open(bytes, &directory(bytes)?)?)?;
+        Ok::<_, Error>(offsets.into_iter().zip(counts).map(|(offset, count)| offset.saturating_add(count)).max())
+    };
+    ends().is_ok_and(|end| end > Some(bytes.len()))
+}
+
+fn decode_page(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+    let directory = directory(bytes)?;
+    let is_palette = Patched::of(bytes, &directory).is_patched();
+    let mut reader = open(bytes, &directory)?;
     let (width, height) = reader.dimensions().map_err(fault)?;
     let memory = options.limits.memory_for(Format::Tiff, height.into(), width.into())?;
     check_chunks(&mut reader)?;
@@ -63,7 +97,7 @@ fn check_counts(directory: &Directory) -> Result<()> {
     let read = directory.entries().filter(|entry| (254..=532).contains(&entry.tag) && !texts.contains(&entry.tag));
     match read.map(|entry| (entry.count, entry.tag)).max() {
         Some((count, tag)) if count > MAX_VALUES => {
-            Err(fault(format_args!("tag {tag} has {count} values, over the limit of {MAX_VALUES}")))
+            Err(Format::Tiff.too_large(format_args!("tag {tag} has {count} values, over the limit of {MAX_VALUES}")))
         }
         _ => Ok(()),
     }
@@ -75,14 +109,16 @@ fn check_chunks(reader: &mut Reader) -> Result<()> {
     let samples = usize::from(number(reader, Tag::SamplesPerPixel)?.unwrap_or(1));
     let bits = usize::from(number(reader, Tag::BitsPerSample)?.unwrap_or(1));
     if samples * bits > MAX_PIXEL_BYTES * 8 {
-        return Err(fault(format_args!("{samples} samples of {bits} bits per pixel are not supported")));
+        return Err(
+            Format::Tiff.unsupported(format_args!("{samples} samples of {bits} bits per pixel are not supported"))
+        );
     }
     let (tile_width, tile_height) = reader.chunk_dimensions();
     let tile = u64::from(tile_width) * u64::from(tile_height);
     let is_tiled = matches!(reader.get_chunk_type(), ChunkType::Tile);
     if is_tiled && tile > SMALL_TILE.max(u64::from(width) * u64::from(height)) {
         let found = format_args!("tiles of {tile_width} x {tile_height} pixels in an image of {width} x {height}");
-        return Err(fault(found));
+        return Err(Format::Tiff.damaged(found));
     }
     Ok(())
 }
@@ -123,7 +159,7 @@ impl Samples {
         let mut values = to_bytes(read);
         if number(&mut reader, Tag::FillOrder)? == Some(2) {
             if bits > 8 || number(&mut reader, Tag::Compression)? != Some(CompressionMethod::None.to_u16()) {
-                return Err(fault("compressed or 16-bit samples of FillOrder 2 are not supported"));
+                return Err(Format::Tiff.unsupported("compressed or 16-bit samples of FillOrder 2 are not supported"));
             }
             for byte in &mut values {
                 *byte = byte.reverse_bits();
@@ -138,7 +174,7 @@ impl Samples {
             values = unpacked;
         }
         if values.len() < pixels * per_pixel {
-            return Err(fault("unexpected end of data"));
+            return Err(Format::Tiff.truncated());
         }
         if planes > 1 {
             let mut interleaved = Vec::with_capacity(pixels * planes);
@@ -174,7 +210,7 @@ impl Samples {
             }
             (Some(Photometric::CMYK), 4) => Ok(colour::from_cmyk(&values)),
             (Some(Photometric::YCbCr), 3) => Ok(colour::from_ycbcr(&values)),
-            (photometric, _) => Err(fault(format_args!(
+            (photometric, _) => Err(Format::Tiff.unsupported(format_args!(
                 "{per_pixel} samples per pixel of photometric interpretation {photometric:?} are not supported"
             ))),
         }

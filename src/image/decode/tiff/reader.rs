@@ -1,14 +1,14 @@
 //! The codec of the tiff crate over a file in memory.
 
-use std::fmt::Display;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
+use tiff::TiffError;
 use tiff::decoder::Decoder;
 use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::decode::directory::Directory;
-use crate::image::decode::format::Format;
+use crate::image::decode::format::{Format, kind_of_io};
 
 /// The codec, over a file in memory.
 pub(super) type Reader<'a> = Decoder<Patched<'a>>;
@@ -59,6 +59,22 @@ pub(super) fn number(reader: &mut Reader, tag: Tag) -> Result<Option<u16>> {
     Ok(numbers.and_then(|numbers| numbers.first().copied()))
 }
 
-pub(super) fn fault(reason: impl Display) -> Error {
-    Format::Tiff.fault(reason)
+/// Where the strips or tiles begin, and their lengths.
+pub(super) fn chunk_ranges(reader: &mut Reader) -> Result<(Vec<usize>, Vec<usize>)> {
+    let mut numbers = |strips, tiles| {
+        let found = reader.find_tag_unsigned_vec(strips).map_err(fault)?;
+        let found = if found.is_some() { found } else { reader.find_tag_unsigned_vec(tiles).map_err(fault)? };
+        found.ok_or_else(|| Format::Tiff.damaged("no strips and no tiles"))
+    };
+    Ok((numbers(Tag::StripOffsets, Tag::TileOffsets)?, numbers(Tag::StripByteCounts, Tag::TileByteCounts)?))
+}
+
+pub(super) fn fault(error: TiffError) -> Error {
+    let kind = match &error {
+        TiffError::IoError(error) => kind_of_io(error),
+        TiffError::UnsupportedError(_) => ErrorKind::UnsupportedFormat,
+        TiffError::LimitsExceeded | TiffError::IntSizeError => ErrorKind::TooLarge,
+        TiffError::FormatError(_) | TiffError::UsageError(_) => ErrorKind::Damaged,
+    };
+    Format::Tiff.fault(kind, error)
 }
