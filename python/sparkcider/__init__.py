@@ -3,10 +3,10 @@
 Importing this package imports no pyspark, loads no ONNX Runtime and starts no thread: PySpark forks its workers.
 """
 
-from sparkcider._native import ImageDecodeError, ModelError, Moments, Pca, PcaError, SparkciderError
+from sparkcider._native import ImageDecodeError, ModelError, Moments, PcaError, SparkciderError
 from sparkcider.extractor import FeatureExtractor
-
-__version__ = "0.1.0"
+from sparkcider.pca.estimator import Pca
+from sparkcider.version import __version__
 
 __all__ = [
     "FeatureExtractor",
@@ -16,4 +16,5 @@ __all__ = [
     "Pca",
     "PcaError",
     "SparkciderError",
+    "__version__",
 ]

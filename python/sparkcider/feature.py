@@ -3,6 +3,8 @@
 from sparkcider.feature import PCA   # in place of pyspark.ml.feature
 """
 
+import pyspark  # noqa: F401 - first, as sparkcider.spark looks at its version
+
 from sparkcider.spark.featurizer import ImageFeaturizer
 from sparkcider.spark.pca import PCA, PCAModel
 from sparkcider.spark.scaler import StandardScaler, StandardScalerModel

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
 
@@ -13,6 +15,12 @@ PRESETS = ("tf", "caffe", "torch", "unit", "raw")
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Of `filter`."""
+
+ROUNDINGS = ("torchvision", "transformers", "timm")
+"""Of `rounding`."""
+
+RESIZE_DTYPES = ("uint8", "float32")
+"""Of `resize_dtype`."""
 
 RESIZE_MODES = ("squash", "center_crop", "letterbox")
 """Of `resize_mode`."""
@@ -23,8 +31,27 @@ LAYOUTS = ("NCHW", "NHWC")
 COLOR_ORDERS = ("RGB", "BGR")
 """Of `color_order`."""
 
-POOLINGS = ("avg", "max", "flatten")
+MAP_POOLINGS = ("avg", "max", "flatten")
+"""Of `pooling`: those of a feature map."""
+
+POOLINGS = (*MAP_POOLINGS, "cls", "mean_tokens")
 """Of `pooling`."""
+
+DECODINGS = ("exact", "scaled")
+"""Of `decode`."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file beside a model says of the preparation of images; `sparkcider.models.descriptions` reads it.
+
+    Attributes:
+        source: The file.
+        entries: Names of options with their values, spelled as the metadata of a model file.
+    """
+
+    source: str
+    entries: tuple[tuple[str, str], ...]
 
 
 class ExtractorOptions(TypedDict, total=False):
@@ -32,15 +59,23 @@ class ExtractorOptions(TypedDict, total=False):
 
     input_size: int | tuple[int, int] | None
     resize_mode: str | None
+    resize_size: int | tuple[int, int] | None
     crop_ratio: float | None
     filter: str | None
+    rounding: str | None
+    resize_dtype: str | None
+    fill_color: tuple[int, int, int] | None
     normalization: str | tuple[Sequence[float], Sequence[float]] | None
     layout: str | None
     color_order: str | None
     pooling: str | None
-    layer: str | None
+    prefix_tokens: int | None
+    layer: str | Sequence[str] | None
     layer_layout: str | None
+    l2_normalize: bool | None
     intra_threads: int | None
+    decode: str | None
     apply_exif: bool
     max_pixels: int | None
     background: tuple[int, int, int] | None
+    preprocessing: str | os.PathLike[str] | Description | None

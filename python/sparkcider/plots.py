@@ -58,7 +58,7 @@ def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes
         >>> moments = Moments()
         >>> moments.update(pa.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
         3
-        >>> explained_variance(Pca.fit(moments, k=2)).get_title()
+        >>> explained_variance(Pca(k=2).fit(moments)).get_title()
         '100% of the variance in 2 components'
     """
     ratios = model.explained_variance_ratio_ if isinstance(model, Pca) else model.explainedVariance.toArray()
@@ -233,10 +233,11 @@ def _sampled(df: Any, column: str, label: str | None, n: int) -> pd.DataFrame:
     if not _is_spark(df):
         rows: pd.DataFrame = df[[column, *_names(label)]].dropna(subset=[column])
         return rows.sample(n, random_state=_SEED) if len(rows) > n else rows
-    from sparkcider.spark.columns import as_array
+    from sparkcider.spark.columns import as_array, find_features
 
     labels = [f"`{name}`" for name in _names(label)]
-    valid = df.select(as_array(df, column).alias(column), *labels).where(f"`{column}` IS NOT NULL")
+    components = as_array(find_features(df.schema, column, "scatter")).alias(column)
+    valid = df.select(components, *labels).where(f"`{column}` IS NOT NULL")
     order = "_sparkcider_order"
     plane = valid.selectExpr(f"slice(`{column}`, 1, 2) AS `{column}`", *labels, f"rand({_SEED}) AS {order}")
     # Sorted and cut to n in each task, then once more: Spark never moves more than that.

@@ -7,15 +7,16 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sparkcider.options import LAYOUTS, POOLINGS
+from sparkcider.options import LAYOUTS, MAP_POOLINGS
 
 if TYPE_CHECKING:
     from sparkcider.models import Layer, ModelCard
 
 _EXPORT = """Builds a network without its classifier, checks it against the original on random images and writes one
-ONNX file that says how it is to be fed. Needs sparkcider[export]; for --weights imagenet the internet, once."""
-_QUANTIZE = """Calibrates on your own images, writes an int8 model and prints what it costs: cosine to the float32
-embeddings, nearest neighbours, explained variance, speed. Needs sparkcider[quantize]."""
+ONNX file that says how it is to be fed. Keras needs sparkcider[export]; torchvision, timm, transformers
+(--from huggingface) and open_clip need the library, onnx and onnxscript; pretrained weights need the internet, once."""
+_QUANTIZE = """Calibrates on your own images (not for transformers), writes an int8 model and prints what it costs:
+cosine to the float32 embeddings, nearest neighbours, explained variance, speed. Needs sparkcider[quantize]."""
 
 
 def add_commands(commands: Any) -> None:
@@ -47,12 +48,26 @@ def size(text: str) -> int | tuple[int, int]:
 def _add_export(commands: Any) -> None:
     command = commands.add_parser("export", help="a pretrained network to ONNX", description=_EXPORT)
     add = command.add_argument
-    add("name", help="resnet50, mobilenet_v2, efficientnet_b0, ... (a wrong name lists the near ones)")
+    add(
+        "name",
+        help="resnet50, mobilenet_v2, ... (a wrong name lists the near ones); OWNER/NAME or a folder for huggingface",
+    )
     add("--to", metavar="FILE|URI", help="default: the cache, where --model finds it by its name")
-    add("--from", dest="source", choices=("keras", "torchvision"), default="keras", help="default: %(default)s")
+    add(
+        "--from",
+        dest="source",
+        choices=("keras", "torchvision", "timm", "huggingface", "open_clip"),
+        default="keras",
+        help="default: %(default)s",
+    )
     add("--input-size", type=size, metavar="N|HxW", help="in pixels (default: what it was trained for)")
-    add("--pooling", choices=POOLINGS, default="avg", help="of the last map (default: %(default)s)")
-    add("--weights", default="imagenet", metavar="imagenet|none|FILE", help="default: %(default)s; none: random ones")
+    add("--pooling", choices=MAP_POOLINGS, default="avg", help="of the last map (default: %(default)s)")
+    add(
+        "--weights",
+        default="pretrained",
+        metavar="pretrained|none|FILE|TAG",
+        help="default: %(default)s; none: random ones; TAG: of open_clip",
+    )
     add("--verbose", action="store_true", help="tracebacks of errors")
     command.set_defaults(command=_export)
 
@@ -72,18 +87,47 @@ def _add_quantize(commands: Any) -> None:
 def _show(options: argparse.Namespace) -> int:
     from sparkcider import models
 
-    _print(_card_lines(models.show(options.model)))
+    card = models.show(options.model)
+    _print(_card_lines(card) + _description_lines(card))
     return 0
+
+
+def _description_lines(card: ModelCard) -> list[str]:
+    """What a file beside the model says of the preparation, or that it must be said."""
+    from sparkcider import ModelError
+    from sparkcider.models.descriptions import describe
+
+    if "normalization" in card.metadata:
+        return []
+    try:
+        found = describe(card.path)
+    except ModelError as error:
+        return [f"{'description':<15} {error}"]
+    if found is None:
+        return [f"{'normalization':<15} not said: give normalization"]
+    return [f"{key:<15} {text}" for key, text in (("description", found.source), *found.entries)]
 
 
 def _card_lines(card: ModelCard) -> list[str]:
     rows = [("file", str(card.path)), ("checksum", card.checksum), ("opset", str(card.opset))]
     rows += [("input", f"{name} {_shape(shape)}") for name, shape in card.inputs]
     rows += [("output", f"{name} {_shape(shape)}") for name, shape in card.outputs]
-    rows += sorted(card.metadata.items())
-    if "normalization" not in card.metadata:
-        rows.append(("normalization", "not said: give normalization"))
+    rows += [("features from", _features_from(card)), *sorted(card.metadata.items())]
+    rows += [("slow", reason) for reason in card.slow]
     return [f"{key:<15} {text}" for key, text in rows]
+
+
+def _features_from(card: ModelCard) -> str:
+    """The tensor that is taken where the user names none, and how it becomes a vector."""
+    axes, pooling = dict(card.outputs).get(card.output), card.metadata.get("pooling")
+    if axes is not None and len(axes) == len("ND"):
+        return card.output
+    if axes is not None and len(axes) == len("NTD") and pooling is None:
+        default = "cls" if card.output == "last_hidden_state" else None
+        return f"{card.output}, tokens; pooling {default or 'not said: give pooling'}"
+    if axes is not None and len(axes) == len("NCHW"):
+        pooling = pooling or "avg"
+    return card.output if pooling is None else f"{card.output}, pooling {pooling}"
 
 
 def _shape(axes: list[int] | None) -> str:
@@ -104,7 +148,8 @@ def _layers(options: argparse.Namespace) -> int:
 def _axes(layer: Layer) -> str:
     """The shape for one image, and for a map where its channels are."""
     shape = ", ".join(map(str, layer.shape))
-    return f"({shape})" if len(layer.shape) == 1 else f"({shape}) {layer.layout or 'NCHW or NHWC? give layer_layout'}"
+    kinds = {len("D"): "", len("TD"): " tokens"}
+    return f"({shape})" + kinds.get(len(layer.shape), f" {layer.layout or 'NCHW or NHWC? give layer_layout'}")
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -1,27 +1,37 @@
-"""The job: a folder of images to labelled embeddings and their principal components, in files.
+"""The job: images to labelled embeddings and their principal components, in files, by one of two engines.
 
-    OUT/features                path, label, features (array<float>), error; Parquet
-    OUT/pca                     path, label, pca (array<float>) of the images that could be read; Parquet
-    OUT/features-json, -csv     the same as JSON lines or CSV, if asked; so OUT/pca-json, OUT/pca-csv
+    OUT/features                path, label, length (bytes), modified (ms since 1970), features (array<float>), error,
+                                error_kind (a word of `sparkcider.error_kinds`)
+    OUT/pca                     path, label, pca (array<float>) of the images that have features
+    OUT/features-json, -csv     path, label, features, error, error_kind as JSON lines or CSV, if asked for; pca-json,
+                                pca-csv alike
     OUT/pca-model               the fitted PCAModel, for PCAModel.load
     OUT/explained_variance.csv  component, ratio, cumulative
-    OUT/summary.json            counts, errors by kind, seconds per stage, versions, the model's checksum, the settings
+    OUT/summary.json            counts, errors by kind and by reason, seconds per stage, versions, the model's checksum,
+                                the settings
+    OUT/job.json                what the features depend on, for a run that resumes
 
-The features are computed once: they are written first, and everything else reads them back.
+`OUT` appears when all of it is written; until then it grows in `OUT.partial`. Both engines write the same; tables are
+Parquet.
 """
 
-from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, MODES, JobConfig, ModelFacts, inspect_model
-from sparkcider.job.stages import Progress, label_column, run, start_session
+from sparkcider.job.config import DEFAULT_VARIANCE, ENGINES, FORMATS, MODES, JobConfig, ModelFacts, open_model
+from sparkcider.job.counts import TooManyErrorsError
+from sparkcider.job.engine import Choice, choose_engine
+from sparkcider.job.progress import Progress
+from sparkcider.job.stages import run
 
 __all__ = [
     "DEFAULT_VARIANCE",
+    "ENGINES",
     "FORMATS",
     "MODES",
+    "Choice",
     "JobConfig",
     "ModelFacts",
     "Progress",
-    "inspect_model",
-    "label_column",
+    "TooManyErrorsError",
+    "choose_engine",
+    "open_model",
     "run",
-    "start_session",
 ]

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparkcider import FeatureExtractor
+from sparkcider.labels import check_label_regex
+from sparkcider.options import Description
 from sparkcider.storage.uri import redacted_uri
 
 FORMATS = ("parquet", "json", "csv")
 """What results can be written as; Parquet always is."""
 MODES = ("error", "overwrite")
 """What to do about an output that exists."""
+ENGINES = ("auto", "embedded", "spark")
+"""What runs the job: threads of this process, or Spark."""
+TABLE = "table:"
+"""An input that begins so names a table of Spark's catalog."""
 DEFAULT_VARIANCE = 0.9
 """Share of the variance that is kept where neither a number of components nor a share is asked for."""
 
@@ -23,19 +29,34 @@ class JobConfig:
     """What a job reads, does and writes.
 
     Args:
-        input: Folder, glob or Hadoop URI; folders are read with everything below them. Files whose names begin with
-            ``_`` or ``.`` are no input. A file that is no image becomes a row with an error.
-        output: Folder or Hadoop URI of the result; its parent must be writable too.
+        input: Folder, file, glob or URI; folders are read with everything below them. Files and folders whose names
+            begin with ``_`` or ``.`` are skipped. A file that cannot be decoded becomes a row with an error. With
+            ``content_column``: a Parquet file or folder, or ``table:NAME`` for a table of Spark's catalog.
+        output: Folder or URI of the result; its parent must be writable too.
         model: ``"pixels"``, or the name, path or URI of an ONNX file: see ``sparkcider.models.resolve``.
         options: Options of ``FeatureExtractor`` by their names, such as ``{"input_size": 224}``.
-        label_regex: Regular expression (Java's) whose first group, searched in a file's full path, is its label;
-            ``None``: the parent folder's name.
-        glob: Read only files whose name fits this pattern, such as ``*.{jpg,png}``.
+        label_regex: Regular expression (Python's ``re``) whose first group, searched in an image's full path, is its
+            label; ``None``: the parent folder's name.
+        glob: Read only files whose name matches this pattern, such as ``*.{jpg,png}``.
+        content_column: Column of encoded images, for an input that is a table.
+        path_column: Column that names each image of a table. Default: ``path`` where the table has it.
+        pca: Fit and apply a PCA. ``False`` writes the features alone.
         pca_k: Number of components.
         pca_variance: Share of the variance to keep, in (0, 1]; 0.9 where ``pca_k`` is not given either.
         standardize: Scale every feature to unit variance before the PCA.
+        center: Subtract the mean before projecting, as scikit-learn does; ``False``: as Spark's PCA, which does not.
+            With ``standardize`` the mean is always subtracted.
         formats: Any of ``parquet``, ``json``, ``csv``; Parquet is always written.
         mode: ``error`` or ``overwrite``, for an output that exists.
+        resume: Go on with the work that an earlier run has left in ``OUT.partial``, or bring an existing output up to
+            date: files that are new or changed are embedded, rows of deleted files removed.
+        max_error_rate: Stop when a larger share of the images failed, in [0, 1]; looked at after the first 1,000
+            images, then with each block (on Spark: each wave). Default: never.
+        engine: ``embedded`` (threads of this process, no Java), ``spark``, or ``auto``: see ``sparkcider.job.engine``.
+        to_table: Table of Spark's catalog, such as ``catalog.schema.name``, that gets the features, too; the components
+            go to one of that name with ``_pca`` at its end. ``mode`` and ``resume`` say what happens to tables that
+            exist. Spark's setting ``spark.sql.sources.default`` is their format.
+        workers: Threads of the embedded engine. Default: one for each core, fewer where memory is short.
 
     Raises:
         ValueError: A value is none of those allowed.
@@ -53,28 +74,80 @@ class JobConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     label_regex: str | None = None
     glob: str | None = None
+    content_column: str | None = None
+    path_column: str | None = None
+    pca: bool = True
     pca_k: int | None = None
     pca_variance: float | None = None
     standardize: bool = False
+    center: bool = True
     formats: tuple[str, ...] = ("parquet",)
     mode: str = "error"
+    resume: bool = False
+    max_error_rate: float | None = None
+    engine: str = "auto"
+    workers: int | None = None
+    to_table: str | None = None
 
     def __post_init__(self) -> None:
         """Checks what can be known without a file or a cluster."""
+        self._check_pca()
+        self._check_input()
+        for name in self.formats:
+            if name not in FORMATS:
+                raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {name!r}")
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be {' or '.join(MODES)}, got {self.mode!r}")
+        if self.resume and self.mode == "overwrite":
+            raise ValueError("resume goes on with what is there and mode 'overwrite' starts anew: give one of them")
+        if self.max_error_rate is not None and not 0.0 <= self.max_error_rate <= 1.0:
+            raise ValueError(f"max_error_rate must be in [0, 1], got {self.max_error_rate}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.to_table is not None and self.engine == "embedded":
+            raise ValueError(f"to_table {self.to_table} is a table of Spark's catalog: use engine spark or auto")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+
+    def _check_pca(self) -> None:
         if self.pca_k is not None and self.pca_variance is not None:
             raise ValueError("pca_k and pca_variance exclude each other")
         if self.pca_k is not None and self.pca_k < 1:
             raise ValueError(f"pca_k must be at least 1, got {self.pca_k}")
         if self.pca_variance is not None and not 0.0 < self.pca_variance <= 1.0:
             raise ValueError(f"pca_variance must be in (0, 1], got {self.pca_variance}")
-        for name in self.formats:
-            if name not in FORMATS:
-                raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {name!r}")
-        if self.mode not in MODES:
-            raise ValueError(f"mode must be {' or '.join(MODES)}, got {self.mode!r}")
+        if not self.pca and (self.pca_k is not None or self.pca_variance is not None or self.standardize):
+            raise ValueError("pca_k, pca_variance and standardize have no effect without a PCA")
+
+    def _check_input(self) -> None:
         for name, uri in (("input", self.input), ("output", self.output)):
             if re.match("[^/]*://[^/@]*:[^/]*@", uri):  # it would stand in each path, in every log
                 raise ValueError(f"{name} has a password in its URI; leave it to the environment, a profile or a role")
+        if self.label_regex is not None:
+            check_label_regex(self.label_regex)
+        if self.content_column is None:
+            if self.path_column is not None:
+                raise ValueError("path_column has no effect without content_column, the column of encoded images")
+            if self.input.startswith(TABLE):
+                raise ValueError(f"input {self.input} is a table: content_column must name its column of images")
+        elif self.glob is not None:
+            raise ValueError("glob has no effect with content_column: the images are rows, not files")
+        elif self.resume:
+            raise ValueError("resume needs files, whose sizes and times tell what has changed; content_column has rows")
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the images are rows of a table and not files."""
+        return self.content_column is not None
+
+    @property
+    def table_names(self) -> dict[str, str]:
+        """The tables of Spark's catalog to write, by the part of the result that each gets."""
+        name = self.to_table
+        if name is None:
+            return {}
+        reduced = f"{name[:-1]}_pca`" if name.endswith("`") else f"{name}_pca"
+        return {"features": name, "pca": reduced} if self.pca else {"features": name}
 
     @property
     def model_name(self) -> str:
@@ -84,26 +157,49 @@ class JobConfig:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model says of itself."""
+    """What a model is, what is taken of it, and how images are prepared for it: the attributes of `FeatureExtractor`.
+
+    Attributes:
+        description: The file that described the preparation; None where there was none.
+    """
 
     embedding_dim: int
     input_size: tuple[int, int]
     checksum: str
+    outputs: dict[str, str | None]
+    l2_normalize: bool
+    preprocessing: dict[str, Any]
+    description: str | None
+
+    @classmethod
+    def of(cls, extractor: FeatureExtractor) -> ModelFacts:
+        """Those of an opened model."""
+        found = extractor.resolved_options.get("preprocessing")
+        return cls(
+            extractor.embedding_dim,
+            extractor.input_size,
+            extractor.checksum,
+            extractor.outputs,
+            extractor.l2_normalize,
+            extractor.preprocessing,
+            found.source if isinstance(found, Description) else None,
+        )
 
 
-def inspect_model(config: JobConfig) -> ModelFacts:
-    """Loads the model on this machine, and so finds wrong options before a cluster is kept busy.
+def open_model(config: JobConfig) -> FeatureExtractor:
+    """Opens the model on this machine, and so finds wrong options before a cluster is kept busy.
 
     Raises:
         FileNotFoundError: There is no such model file.
-        ModelError: It is no network with one image input.
-        ValueError: An option has a wrong value, or ``pca_k`` is over the embedding dimension.
+        ModelError: It cannot be loaded, or does not have exactly one image input.
+        ValueError: An option has a wrong value, ``pca_k`` is over the embedding dimension, or there are several layers.
     """
     extractor = FeatureExtractor(config.model, **config.options)
-    facts = ModelFacts(extractor.embedding_dim, extractor.input_size, extractor.checksum)
-    if config.pca_k is not None and config.pca_k > facts.embedding_dim:
+    if extractor.layer_dims is not None:
+        raise ValueError("layer must be one name: a job fits one PCA; run one job for each layer")
+    if config.pca_k is not None and config.pca_k > extractor.embedding_dim:
         raise ValueError(
-            f"pca_k must be at most {facts.embedding_dim}, the number of features of {config.model_name}, "
+            f"pca_k must be at most {extractor.embedding_dim}, the number of features of {config.model_name}, "
             f"got {config.pca_k}"
         )
-    return facts
+    return extractor

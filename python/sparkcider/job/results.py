@@ -1,35 +1,38 @@
-"""The folder that a job writes: there whole, or not at all.
+"""The folder that a job writes: `OUT` is complete or absent; until then everything lies in `OUT.partial`.
 
-Everything is written under a hidden name beside the output, which is renamed when it is complete. Where a folder is
-renamed in one step (local disks, HDFS) a reader sees the old result or the new one, never a part. Object stores copy
-and delete instead: there the parts arrive one by one and ``summary.json`` last, so a reader waits for that file.
+Where a folder is renamed in one step (local disks, HDFS) a reader sees the old result or the new one, never a part.
+Object stores copy and delete instead: there the parts arrive one by one and ``summary.json`` last, so a reader waits
+for that file.
 """
 
 from __future__ import annotations
 
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkcider.job.lock import LOCK, locked
 from sparkcider.storage.files import RENAMED_IN_ONE_STEP
-from sparkcider.storage.hadoop import files_of, qualified
 from sparkcider.storage.uri import scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyspark.sql import SparkSession
-
     from sparkcider.storage.files import Files
 
 SUMMARY = "summary.json"
 """The file that is put in place last."""
+
 # What an older result must hold before it is replaced: a mistyped --output must not cost a home folder.
-_MARKS = (SUMMARY, "pca-model")
+_MARKS = (SUMMARY, "features")
 
 
-class Staging(NamedTuple):
-    """The hidden folder in which a result grows."""
+class Partial(NamedTuple):
+    """The folder in which a result grows.
+
+    Attributes:
+        files: How it is reached.
+        uri: Its full URI.
+    """
 
     files: Files
     uri: str
@@ -38,49 +41,70 @@ class Staging(NamedTuple):
         """The URI of one of the result's parts."""
         return f"{self.uri}/{name}"
 
+    def has_features(self) -> bool:
+        """Whether a part of the features is finished: then there is something to go on with."""
+        folder = self.child("features")
+        return self.files.exists(folder) and any(name.endswith(".parquet") for name in self.files.children(folder))
+
     def write_text(self, name: str, text: str) -> None:
         """Writes a small file of the result, in UTF-8."""
         self.files.write(self.child(name), text.encode())
 
 
 @contextmanager
-def staged(session: SparkSession, output: str, *, overwrite: bool) -> Iterator[Staging]:
-    """Gives a folder to write to, and puts it in place of ``output`` when the block ends well.
+def unfinished(files: Files, uri: str, *, overwrite: bool, resume: bool = False) -> Iterator[Partial]:
+    """Gives a folder to write to, and puts it in place of the output when the block ends well.
 
-    An older result is moved aside and removed only when the new one is in place. If the block fails, nothing of it
-    stays and an older result is as it was.
+    An older result is moved aside and removed only when the new one is in place. If the block fails, an older result
+    is as it was, and finished features are kept in the folder, for a run that resumes.
 
     Args:
-        session: The session whose view of the files counts.
-        output: Folder or URI; without a scheme, Spark's default file system (on Connect: the local disk).
-        overwrite: Replace an older result of this job.
+        files: How the output is reached.
+        uri: The output's full URI, without a slash at the end.
+        overwrite: Replace an older result of this job, and start anew.
+        resume: Go on with what an earlier run has left, and replace an older result.
 
     Yields:
-        The staging folder.
+        The folder.
 
     Raises:
-        FileExistsError: If ``output`` exists and may not be replaced.
-        ValueError: If ``output`` is the root of a file system.
+        FileExistsError: If the output exists and may not be replaced, an earlier run has left unfinished work and it
+            is not to be resumed, or another run is writing.
+        ValueError: If the output is the root of a file system.
     """
-    uri = qualified(session, output)
     parent, _, name = uri.rpartition("/")
-    if not parent or parent.endswith("/"):
-        raise ValueError(f"output {output} is the root of a file system; name a folder in it")
-    files = files_of(session, uri)
-    _check_free(files, uri, overwrite=overwrite)
-    run = uuid.uuid4().hex[:8]
-    staging = Staging(files, f"{parent}/.{name}.{run}.new")
-    files.make_folder(staging.uri)
-    try:
-        yield staging
-        _check_free(files, uri, overwrite=overwrite)
-        _publish(files, staging.uri, uri, aside=f"{parent}/.{name}.{run}.old")
-    finally:
-        if files.exists(staging.uri):
-            files.remove(staging.uri)
+    if not parent or not name or parent.endswith("/"):
+        raise ValueError(f"output {uri} is the root of a file system; name a folder in it")
+    check_free(files, uri, overwrite=overwrite or resume)
+    partial = Partial(files, f"{uri}.partial")
+    with locked(files, partial.child(LOCK), take_over=overwrite or resume):
+        if files.exists(partial.uri) and not resume:
+            _check_unfinished(partial, overwrite=overwrite)
+        try:
+            yield partial
+        except BaseException:
+            if not partial.has_features():
+                files.remove(partial.uri)
+            raise
+        check_free(files, uri, overwrite=overwrite or resume)
+    publish(files, partial.uri, uri, aside=f"{parent}/.{name}.old")
 
 
-def _check_free(files: Files, uri: str, *, overwrite: bool) -> None:
+def _check_unfinished(partial: Partial, *, overwrite: bool) -> None:
+    """Removes what an earlier run has left if it may, except for the lock, which this run holds."""
+    left = [name for name in partial.files.children(partial.uri) if name != LOCK]
+    if not left:
+        return
+    if not overwrite:
+        raise FileExistsError(
+            f"{partial.uri} holds the unfinished work of an earlier run; --resume goes on with it, "
+            "--mode overwrite starts anew"
+        )
+    for name in left:
+        partial.files.remove(partial.child(name))
+
+
+def check_free(files: Files, uri: str, *, overwrite: bool) -> None:
     """FileExistsError if something is at ``uri`` that this run may not replace."""
     if not files.exists(uri):
         return
@@ -88,16 +112,16 @@ def _check_free(files: Files, uri: str, *, overwrite: bool) -> None:
         raise FileExistsError(f"output {uri} exists; take another name, or mode 'overwrite' to replace it")
     found = files.children(uri)
     if not all(mark in found for mark in _MARKS):
-        raise FileExistsError(f"output {uri} exists and is no result of this job, so it is not replaced")
+        raise FileExistsError(f"output {uri} exists and is not a result of this job, so it is not replaced")
 
 
-def _publish(files: Files, staging: str, uri: str, aside: str) -> None:
-    """Puts the staging folder in place of ``uri``; on failure ``uri`` is what it was."""
+def publish(files: Files, partial: str, uri: str, aside: str) -> None:
+    """Puts the finished folder in place of ``uri``; on failure ``uri`` is what it was."""
     replaced = files.exists(uri)
     if replaced:
         _move(files, uri, aside)
     try:
-        _move(files, staging, uri)
+        _move(files, partial, uri)
     except BaseException:
         if replaced:
             _move(files, aside, uri)

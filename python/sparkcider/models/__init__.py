@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparkcider._native import ModelError, _model_layers, _model_summary
-from sparkcider.models import cache
+from sparkcider.models import cache, hub
+from sparkcider.models.descriptions import describe
 from sparkcider.models.registry import REGISTRY, Backbone, comparable
 from sparkcider.storage.uri import local_path
 
@@ -26,6 +27,7 @@ __all__ = [
     "available",
     "backbone",
     "layers",
+    "one_file",
     "preplaced",
     "resolve",
     "show",
@@ -51,6 +53,8 @@ class ModelCard(NamedTuple):
         inputs: Name and axes of each input; 0 for a dynamic axis, None where their number is open.
         outputs: Likewise.
         metadata: Its `sparkcider.*` entries, without the prefix.
+        output: The tensor that features are taken of where the user names none.
+        slow: What makes the file slower than it need be, in sentences.
     """
 
     path: Path
@@ -59,6 +63,8 @@ class ModelCard(NamedTuple):
     inputs: list[tuple[str, list[int] | None]]
     outputs: list[tuple[str, list[int] | None]]
     metadata: dict[str, str]
+    output: str
+    slow: list[str]
 
 
 class Layer(NamedTuple):
@@ -67,9 +73,9 @@ class Layer(NamedTuple):
     Attributes:
         name: Its name.
         operator: The operator that gives it.
-        shape: Its shape for one image: (D,), or the axes of a map in the graph's order.
-        layout: `NCHW` or `NHWC`: where a map has its channels, first or last in `shape`; None for a vector, and where
-            the operators of the graph do not tell: `layer_layout` must then be given.
+        shape: Its shape for one image: (D,), tokens (T, D), or the three axes of a map in the graph's order.
+        layout: `NCHW` or `NHWC`: where a map has its channels, first or last in `shape`; None for a vector and for
+            tokens, and where the operators of the graph do not tell: `layer_layout` must then be given.
     """
 
     name: str
@@ -83,7 +89,7 @@ def resolve(model: str | os.PathLike[str]) -> str:
 
     Args:
         model: A name (`pixels`, an embedded model, one of `REGISTRY` that was exported), a path, or a URI (`file://`,
-            `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `https://`); `#sha256=HEX` behind it is checked.
+            `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `https://`, `hf://`); `#sha256=HEX` behind it is checked.
 
     Returns:
         The path; `pixels` for the model that is no file.
@@ -108,6 +114,8 @@ def resolve(model: str | os.PathLike[str]) -> str:
         path = Path(reference[len(PREPLACED) :]).absolute()  # as each node sees it
     elif reference.startswith("file:"):
         path = local_path(reference)
+    elif reference.startswith(hub.SCHEME):
+        path = hub.fetch(reference)
     elif "://" in reference:
         return str(cache.fetch(reference, checksum))  # checked there
     elif os.sep in reference or reference.endswith(".onnx") or Path(reference).is_file():
@@ -116,6 +124,22 @@ def resolve(model: str | os.PathLike[str]) -> str:
         path = _by_name(reference)
     _check_file(path, checksum)
     return str(path)
+
+
+def one_file(path: str | os.PathLike[str]) -> Path:
+    """The file of a model that holds all of it: what is sent, saved, and hashed.
+
+    Args:
+        path: As `resolve` gives it.
+
+    Returns:
+        The path itself; for a model whose weights lie in files beside it, the file of the cache that has them inside.
+
+    Raises:
+        ModelError: The file is no ONNX; or the files of its weights are not beside it, or too large for one file.
+    """
+    external_files = _model_summary(path)[4]
+    return cache.joined(Path(path), external_files) if external_files else Path(path)
 
 
 def available() -> dict[str, Path]:
@@ -162,9 +186,10 @@ def show(model: str | os.PathLike[str]) -> ModelCard:
         ValueError: The model is no file.
     """
     path = _file(model)
-    opset, inputs, outputs, metadata, _ = _model_summary(path)
+    opset, inputs, outputs, metadata, _, usual, slow = _model_summary(path)
     ours = {key[len(PREFIX) :]: text for key, text in metadata if key.startswith(PREFIX)}
-    return ModelCard(path, cache.checksum_of(path), opset, inputs, outputs, ours)
+    output = ours.get("output_name", usual)
+    return ModelCard(path, cache.checksum_of(one_file(path)), opset, inputs, outputs, ours, output, slow)
 
 
 def layers(
@@ -174,14 +199,18 @@ def layers(
 
     Args:
         model: As in `resolve`.
-        input_size: Side or (height, width) in pixels, where neither the file nor its graph says it.
+        input_size: Side or (height, width) in pixels, where neither the file nor its graph nor a description says it.
         layout: `NCHW` or `NHWC`, where the graph does not say it.
 
     Raises:
         ModelError: The file is not a network with exactly one image input; and as `resolve`.
         ValueError: The size or the layout is missing or cannot be.
     """
-    found = _model_layers(_file(model), input_size, layout)
+    path = _file(model)
+    if input_size is None and (description := describe(path)) is not None:
+        height, width = dict(description.entries)["input_size"].split("x")
+        input_size = int(height), int(width)
+    found = _model_layers(path, input_size, layout)
     return [Layer(name, operator, tuple(shape), axes) for name, operator, shape, axes in found]
 
 
@@ -202,10 +231,9 @@ def _split(reference: str) -> tuple[str, str | None]:
 def _check_file(path: Path, checksum: str | None) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"model file not found: {path}")
-    if checksum is not None and (found := cache.checksum_of(path)) != checksum:
+    whole = one_file(path)
+    if checksum is not None and (found := cache.checksum_of(whole)) != checksum:
         raise ModelError(f"{path} has checksum {found}, expected {checksum}")
-    if _model_summary(path)[-1]:
-        raise ModelError(f"{path}: its weights lie in other files: save it as one file (onnx.save does by default)")
 
 
 def _by_name(name: str) -> Path:

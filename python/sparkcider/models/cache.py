@@ -2,26 +2,31 @@
 
     SPARKCIDER_CACHE (default ~/.cache/sparkcider)
         models/CHECKSUM.onnx    each file once, whatever it was called
-        references/HASH         of a URI: the version that was brought last, and its checksum
+        references/HASH         of a URI, or a file with weights beside it: the version that came last, its checksum
         named/NAME.onnx         what `sparkcider export NAME` made
 
 A file comes into the cache by rename, after its length, its checksum and its graph are found right; when it is taken
-out its checksum is computed again.
+out its checksum is computed again. A model whose weights lie in other files becomes one file here: so one checksum
+stands for all of it, and one file is sent to executors.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkcider._native import ModelError, _model_summary
+from sparkcider._native import ModelError, _model_summary, _write_whole_model
 from sparkcider.storage.remote import open_remote
 from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkcider.storage.remote import Remote
 
 _BLOCK = 1 << 20
@@ -49,20 +54,92 @@ def fetch(uri: str, checksum: str | None) -> Path:
         ModelError: It cannot be read, is cut short, is no ONNX, or has another checksum.
     """
     if checksum is not None:
-        cached = _intact(checksum)
-        if cached is not None:
-            return cached
+        found = cached(checksum)
+        if found is not None:
+            return found
     reference = folder() / "references" / sha256(uri.encode()).hexdigest()
     with open_remote(uri) as remote:
         if checksum is None and remote.version is not None and reference.is_file():
             version, _, known = reference.read_text().rpartition("\n")
-            cached = _intact(known) if version == remote.version else None
-            if cached is not None:
-                return cached
-        found = _store(remote, redacted_uri(uri), checksum)
-        if remote.version is not None:
-            _write(reference, f"{remote.version}\n{found}".encode())
-    return _place(found)
+            found = cached(known) if version == remote.version else None
+            if found is not None:
+                return found
+        stored, is_split = _store(remote, uri, checksum)
+        if remote.version is not None and not is_split:  # the version says nothing of the other files
+            _write(reference, f"{remote.version}\n{stored}".encode())
+    return _place(stored)
+
+
+def joined(path: Path, external_files: list[str]) -> Path:
+    """The model at `path` as one file of the cache, with the weights inside that lie in files beside it.
+
+    Args:
+        path: Of an ONNX file.
+        external_files: The files that it names.
+
+    Raises:
+        ModelError: One of them is not there, is cut short or lies outside the folder, or one file cannot hold all.
+    """
+    reference = folder() / "references" / sha256(f"joined:{path.absolute()}".encode()).hexdigest()
+    version = _versions([path, *(path.parent / name for name in external_files)])
+    if version is not None and reference.is_file():
+        before, _, known = reference.read_text().rpartition("\n")
+        found = cached(known) if before == version else None
+        if found is not None:
+            return found
+    stored = _join(path)
+    if version is not None:
+        _write(reference, f"{version}\n{stored}".encode())
+    return _place(stored)
+
+
+def _versions(files: list[Path]) -> str | None:
+    """Size and time of each; None if one is not there."""
+    try:
+        stats = [file.stat() for file in files]
+    except OSError:
+        return None
+    return json.dumps([(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats)])
+
+
+def _join(path: Path) -> str:
+    """Brings a model and the files beside it into the cache as one, and returns its checksum."""
+    with _part() as part:
+        stored = _write_whole_model(path, part)
+        os.replace(part, _place(stored))  # noqa: PTH105 - one rename, atomic
+    return stored
+
+
+@contextmanager
+def _part() -> Iterator[str]:
+    """The path of a file in the cache that is gone after the block, unless it got its name."""
+    models = folder() / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(dir=models, prefix=".part-")
+    os.close(descriptor)
+    try:
+        yield part
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def keep(content: bytes, checksum: str) -> Path:
+    """The place in the cache of a file whose bytes are at hand; written only if it is not there.
+
+    Args:
+        content: All of an ONNX file.
+        checksum: Its SHA-256 in hexadecimal, which the caller has compared.
+    """
+    found = cached(checksum)
+    if found is None:
+        _write(_place(checksum), content)
+    return found or _place(checksum)
+
+
+def cached(checksum: str) -> Path | None:
+    """The file with this checksum, if it is in the cache and intact."""
+    path = _place(checksum)
+    return path if path.is_file() and checksum_of(path) == checksum else None
 
 
 def checksum_of(path: Path) -> str:
@@ -78,41 +155,62 @@ def _place(checksum: str) -> Path:
     return folder() / "models" / f"{checksum}.onnx"
 
 
-def _intact(checksum: str) -> Path | None:
-    path = _place(checksum)
-    return path if path.is_file() and checksum_of(path) == checksum else None
-
-
-def _store(remote: Remote, shown: str, expected: str | None) -> str:
-    """Brings the bytes into the cache and returns their checksum."""
-    models = folder() / "models"
-    models.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=models, prefix=".part-")
-    try:
-        digest, size = sha256(), 0
-        with os.fdopen(descriptor, "wb") as file:
-            while block := remote.stream.read(_BLOCK):
-                digest.update(block)
-                size += file.write(block)
-        found = digest.hexdigest()
-        if remote.size is not None and size != remote.size:
-            raise ModelError(f"{shown} is cut short: {size:,} of {remote.size:,} bytes came")
+def _store(remote: Remote, uri: str, expected: str | None) -> tuple[str, bool]:
+    """Brings the bytes into the cache; returns their checksum, and whether weights came from other files."""
+    shown = redacted_uri(uri)
+    with _part() as part:
+        found = _bring(remote, shown, part)
+        external_files = _external_files(part, shown)
+        if external_files:
+            found = _store_split(part, external_files, uri)
         if expected is not None and found != expected:
             raise ModelError(f"{shown} has checksum {found}, expected {expected}")
-        _check_onnx(part, shown)
-        os.replace(part, _place(found))  # noqa: PTH105 - one rename, atomic
-    finally:
-        Path(part).unlink(missing_ok=True)
-    return found
+        if not external_files:
+            os.replace(part, _place(found))  # noqa: PTH105 - one rename, atomic
+    return found, bool(external_files)
 
 
-def _check_onnx(path: str, shown: str) -> None:
+def _store_split(part: str, external_files: list[str], uri: str) -> str:
+    """Brings the files of weights beside `uri` and joins them with the model at `part`."""
+    shown = redacted_uri(uri)
+    base, slash, name = uri.rpartition("/")
+    with tempfile.TemporaryDirectory(dir=folder() / "models", prefix=".part-") as place:
+        model = Path(place, "model.onnx")
+        os.replace(part, model)  # noqa: PTH105
+        for location in external_files:
+            file = Path(place, location)
+            if not location or ".." in file.parts or Path(location).is_absolute() or "?" in name or file == model:
+                raise ModelError(
+                    f"{shown}: its weights lie in {location!r}, which cannot be found beside it: bring both files into "
+                    "one folder of this machine"
+                )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with open_remote(f"{base}{slash}{location}") as remote:
+                _bring(remote, redacted_uri(f"{base}{slash}{location}"), str(file))
+        try:
+            return _join(model)
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(model), shown)) from None
+
+
+def _bring(remote: Remote, shown: str, to: str) -> str:
+    """Writes all bytes of a file of a store to `to`, and returns their checksum."""
+    digest, size = sha256(), 0
+    with Path(to).open("wb") as file:
+        while block := remote.stream.read(_BLOCK):
+            digest.update(block)
+            size += file.write(block)
+    if remote.size is not None and size != remote.size:
+        raise ModelError(f"{shown} is cut short: {size:,} of {remote.size:,} bytes came")
+    return digest.hexdigest()
+
+
+def _external_files(path: str, shown: str) -> list[str]:
+    """The files of weights that an ONNX file names."""
     try:
-        external = _model_summary(path)[-1]
+        return _model_summary(path)[4]
     except ModelError as error:
         raise ModelError(str(error).replace(path, shown)) from None
-    if external:
-        raise ModelError(f"{shown}: its weights lie in other files: save it as one file (onnx.save does by default)")
 
 
 def _write(path: Path, content: bytes) -> None:

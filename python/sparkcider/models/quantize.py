@@ -1,9 +1,7 @@
-"""A float32 model to int8: calibrated on the user's images, judged on others of them."""
+"""A float32 model to int8: calibrated on the user's images where it must be, judged on others of them."""
 
 from __future__ import annotations
 
-import itertools
-import logging
 import tempfile
 import time
 from pathlib import Path
@@ -12,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sparkcider._native import FeatureExtractor, ModelError
-from sparkcider.models import resolve, show
+from sparkcider._native import FeatureExtractor
+from sparkcider.models import descriptions, one_file, resolve, show
 from sparkcider.models.export.source import set_metadata
+from sparkcider.models.int8 import tools, write_int8
 from sparkcider.storage.remote import filesystem, upload
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from typing_extensions import Unpack
 
@@ -30,8 +29,6 @@ FEWEST_IMAGES = 16
 
 COMPONENTS = 50
 """Principal components whose explained variance is compared; study C looked at 20, study A at 25."""
-
-RGB = 3
 
 SPEED_ROUNDS = 15
 SPEED_IMAGES = 8
@@ -91,7 +88,10 @@ def quantize(
     n: int = 256,
     **options: Unpack[ExtractorOptions],
 ) -> QuantizationReport:
-    """Writes `model` as int8 (static, QDQ, weights per channel) to `to` and measures what that costs.
+    """Writes `model` as int8 to `to` and measures what that costs.
+
+    A network of convolutions becomes static int8 (QDQ, weights per channel). Of a transformer the matrix products with
+    weights do, with the ranges of each image (dynamic).
 
     Args:
         model: Of float32; as in `sparkcider.models.resolve`.
@@ -106,38 +106,24 @@ def quantize(
         ValueError: There are too few images, or an option has a value that it cannot take.
         FileNotFoundError: There is no such model or folder.
     """
-    tools = _tools()
+    extra = tools()
     path = Path(resolve(model))
-    original = FeatureExtractor(path, **options)
+    native: dict[str, Any] = {**options}
+    description = descriptions.describe(path, native.pop("preprocessing", None))
+    said = () if description is None else description.entries
+    path = one_file(path)
+    original = FeatureExtractor(path, description=said, **native)
     calibration, judges = _samples(images, n, original)
     with tempfile.TemporaryDirectory(prefix="sparkcider-") as folder:
         made = Path(folder, "int8.onnx")
-        _quantize(tools, path, made, original, calibration)
-        _describe(tools, path, made, len(calibration), options)
+        whole = one_file(path)
+        done = write_int8(extra, whole, made, original, [sample.content for sample in calibration])
+        _describe(extra.onnx, path, made, done, said, native)
         # `layer` and all else as said: both models are asked for the same
-        report = _report(original, FeatureExtractor(made, **options), calibration, judges)
-        report = report._replace(size_ratio=path.stat().st_size / made.stat().st_size)
+        report = _report(original, FeatureExtractor(made, **native), calibration, judges)
+        report = report._replace(size_ratio=whole.stat().st_size / made.stat().st_size)
         upload(made, str(to))
     return report
-
-
-class _Tools(NamedTuple):
-    onnx: Any
-    onnxruntime: Any
-    quantization: Any
-    preprocess: Any
-
-
-def _tools() -> _Tools:
-    try:
-        import onnx
-        import onnxruntime
-        from onnxruntime import quantization
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as error:
-        message = f"quantize needs onnx and onnxruntime ({error.name} is missing): pip install 'sparkcider[quantize]'"
-        raise ImportError(message) from None
-    return _Tools(onnx, onnxruntime, quantization, quant_pre_process)
 
 
 def _samples(images: str, n: int, extractor: FeatureExtractor) -> tuple[list[Sample], list[Sample]]:
@@ -167,100 +153,47 @@ def _listing(images: str) -> tuple[Any, list[str]]:
     return store, sorted(info.path for info in found if info.is_file)
 
 
-def _simplify(tools: _Tools, path: Path, to: Path) -> None:
-    """Moves factors, terms and zero borders into the convolutions, and writes the shapes of all tensors.
-
-    Converters leave batch normalisation and Keras's asymmetric borders as operators of their own. In an int8 graph each
-    would be rounded on its own.
-    """
-    options = tools.onnxruntime.SessionOptions()
-    options.graph_optimization_level = tools.onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(to)
-    tools.onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    tools.preprocess(to, to, skip_symbolic_shape=True, skip_optimization=True)
-
-
-def _quantize(tools: _Tools, path: Path, made: Path, original: FeatureExtractor, images: list[Sample]) -> None:
-    """Simplifies the graph, finds the ranges of all values on the images, writes the int8 graph."""
-    inputs = original._inputs()  # noqa: SLF001 - the network's input in place of its output
-    name, shape = show(path).inputs[0]
-    height, width = original.input_size
-    axes = [1, height, width, 3] if shape is not None and shape[-1] == RGB else [1, RGB, height, width]
-
-    class Reader(tools.quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            self.rewind()
-
-        def rewind(self) -> None:
-            self.tensors: Iterator[np.ndarray] = (
-                inputs.extract(pa.array([image.content]))[0].flatten().to_numpy().reshape(axes) for image in images
-            )
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            tensor = next(self.tensors, None)
-            return None if tensor is None else {name: tensor}
-
-    simple = made.with_name("simple.onnx")
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # its advice is about what is done here
-    try:
-        _simplify(tools, path, simple)
-        model = tools.onnx.load(simple)
-        for at, node in enumerate(model.graph.node):
-            node.name = node.name or f"node{at}"  # the quantizer knows nodes by their names only
-        tools.onnx.save(model, simple)
-        tools.quantization.quantize_static(
-            simple,
-            made,
-            Reader(),
-            quant_format=tools.quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=tools.quantization.QuantType.QUInt8,
-            weight_type=tools.quantization.QuantType.QInt8,
-            calibrate_method=tools.quantization.CalibrationMethod.MinMax,
-            nodes_to_exclude=_sensitive(model),
-        )
-    except Exception as error:
-        raise ModelError(f"{path} cannot be quantized: {str(error).strip().splitlines()[0]}") from error
-    finally:
-        logger.setLevel(level)
-
-
-def _sensitive(model: Any) -> list[str]:
-    """The convolutions that stay float32: depthwise ones right behind the first, and the first with them.
-
-    They see the pixels in few channels of very different ranges. In MobileNetV2, rounding them costs most of what int8
-    costs: the median cosine is 0.97 with them in int8 and 0.99 without. A full convolution mixes its channels and is
-    not so; in ResNet50 the first alone is a tenth of the time.
-    """
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    depthwise = list(itertools.takewhile(_is_grouped, convolutions[1:]))
-    return [node.name for node in (*convolutions[:1], *depthwise)] if depthwise else []
-
-
-def _is_grouped(convolution: Any) -> bool:
-    return any(attribute.name == "group" and attribute.i > 1 for attribute in convolution.attribute)
-
-
 _WRITTEN = (
-    "normalization", "resize_mode", "crop_ratio", "filter", "color_order", "layout", "layer", "layer_layout", "pooling",
+    "normalization", "resize_mode", "crop_ratio", "filter", "rounding", "resize_dtype", "color_order", "layout",
+    "layer", "layer_layout", "pooling", "prefix_tokens", "l2_normalize",
 )  # fmt: skip
 
+_PREPARATION = frozenset(
+    {
+        "input_size", "resize_mode", "resize_size", "crop_ratio", "filter", "rounding", "resize_dtype", "fill_color",
+        "background", "normalization", "color_order",
+    }
+)  # fmt: skip
+"""What a description goes before, as in `src/onnx/metadata.rs`."""
 
-def _describe(tools: _Tools, path: Path, made: Path, n: int, options: Mapping[str, Any]) -> None:
-    """The metadata of the original, and what the options add: the new file needs none of them but a mean and std."""
+
+def _describe(
+    onnx: Any, path: Path, made: Path, done: str, described: Iterable[tuple[str, str]], options: Mapping[str, Any]
+) -> None:
+    """The metadata of the original, and what its description and the options add: the new file needs none of them."""
     said = dict(show(path).metadata)
+    if described:
+        said = {name: text for name, text in said.items() if name not in _PREPARATION}
+    said.update(described)
     for option in _WRITTEN:
         value = options.get(option)
-        if isinstance(value, (str, float)):
-            said["output_name" if option == "layer" else option] = str(value)
-    size = options.get("input_size")
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        said["input_size"] = f"{height}x{width}"
-    said["quantized"] = f"int8, static, weights per channel, calibrated on {n} images"
-    model = tools.onnx.load(made)
+        if isinstance(value, (str, float, int)):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            said["output_name" if option == "layer" else option] = text
+    for option in ("input_size", "resize_size"):
+        size = options.get(option)
+        if size is not None:
+            height, width = (size, size) if isinstance(size, int) else size
+            said[option] = f"{height}x{width}"
+    for option in ("fill_color", "background"):
+        if options.get(option) is not None:
+            said[option] = ",".join(map(str, options[option]))
+    scale = options.get("normalization")
+    if scale is not None and not isinstance(scale, str):
+        mean, std = (",".join(str(float(number)) for number in numbers) for numbers in scale)
+        said["normalization"] = f"mean {mean} std {std}"
+    said["quantized"] = done
+    model = onnx.load(made)
     set_metadata(model, said)
     made.write_bytes(model.SerializeToString())
 

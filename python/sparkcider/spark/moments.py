@@ -7,24 +7,27 @@ import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from sparkcider import Moments, PcaError
 from sparkcider._native import Sketch
+from sparkcider.pca.rows import Kind, RowSum
 from sparkcider.spark import worker
 from sparkcider.spark.sessions import lowered
+from sparkcider.spark.worker_python import check_worker_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
-    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-    from sparkcider.spark.worker import Summary
+    from sparkcider.pca.rows import RowRules
+    from sparkcider.pca.summary import Summary
 
 FAN_IN = 64
 """Summaries that one task merges. Two levels hold 4,096 partitions evenly; more only make the last task longer."""
@@ -40,12 +43,10 @@ BATCH_CONF, DEFAULT_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch", 10_00
 BYTES_COUNTED = (4, 1)
 """The version of Spark that bounds the bytes of a batch, too (`spark.sql.execution.arrow.maxBytesPerBatch`, 64 MB)."""
 
-PARTIALS = "partial int, chunk int, data binary, fault string, too_wide int"
+PARTIALS = "partial int, chunk int, data binary, tally string, fault string, too_wide int"
 
 RESULT_CONF, RESULT_DEFAULT = "spark.driver.maxResultSize", "1g"
 """What the driver takes from one job (Spark's configuration reference)."""
-
-Kind = TypeVar("Kind", bound="Summary")
 
 
 class TooWide(Exception):  # noqa: N818 - a finding, not a fault
@@ -61,54 +62,54 @@ class TooWide(Exception):  # noqa: N818 - a finding, not a fault
 
 
 def collect_moments(
-    features: DataFrame, width: int | None, *, widest: int | None = None, skip_invalid: bool
-) -> Moments:
+    features: DataFrame, width: int | None, rules: RowRules, *, widest: int | None = None
+) -> RowSum[Moments]:
     """Moments of a DataFrame whose only column is an array of D floats or doubles.
 
     The driver gets one merged partial, whatever the number of partitions.
 
     Args:
         features: The rows.
-        width: D where it is known. To skip rows of another length it must be: if None, the first row is read for it.
+        width: D where it is known; None: the length that most rows have.
+        rules: Names the rows in messages, and says what null ones are.
         widest: Refuse rows with more features than this.
-        skip_invalid: Leave null rows, rows with NaN or infinity and rows of another length out, and count them.
 
     Returns:
-        The moments; without any row, those of none.
+        The moments, None without any row that is not null; and the tally of the rows.
 
     Raises:
-        PcaError: A row is invalid, and they are not to be skipped.
+        PcaError: Rows are wrong, or null where `rules` do not skip those.
         TooWide: Rows have more than `widest` features.
     """
-    if skip_invalid and width is None:
-        width = first_width(features)
-    found = _summarize(features, Moments, Moments, width, widest=widest, skip_invalid=skip_invalid)
-    return Moments() if found is None else found
+    return _summarize(features, Moments, lambda _width: Moments(), width, rules, widest=widest)
 
 
-def collect_sketch(features: DataFrame, width: int, basis: str | None, *, skip_invalid: bool) -> Sketch | None:
-    """A sketch of such a DataFrame; None without any row.
+def collect_sketch(features: DataFrame, width: int | None, basis: str | None, rules: RowRules) -> RowSum[Sketch]:
+    """A sketch of such a DataFrame.
 
     Args:
         features: The rows.
-        width: D.
+        width: D; None as in `collect_moments`.
         basis: Name of the delivered file of `RandomizedPca.basis`; None sums only count, mean and variances.
-        skip_invalid: As in `collect_moments`.
+        rules: As in `collect_moments`.
+
+    Returns:
+        The sketch, None without any row that is not null; and the tally of the rows.
 
     Raises:
-        PcaError: A row is invalid, and they are not to be skipped.
+        PcaError: As in `collect_moments`.
     """
 
-    def new() -> Sketch:
+    def new(width: int) -> Sketch:
         return Sketch.plain(width) if basis is None else Sketch(Path(SparkFiles.get(basis)).read_bytes())
 
-    return _summarize(features, Sketch, new, width, widest=None, skip_invalid=skip_invalid)
+    return _summarize(features, Sketch, new, width, rules, widest=None)
 
 
 def first_width(features: DataFrame) -> int | None:
-    """Length of the first row that is not null."""
+    """Length of the first row that is neither null nor empty."""
     column = F.col(f"`{features.columns[0]}`")
-    row = features.where(column.isNotNull()).select(F.size(column)).first()
+    row = features.where(F.size(column) > 0).select(F.size(column)).first()
     return None if row is None else int(row[0])
 
 
@@ -145,13 +146,20 @@ def _bytes(text: str) -> int:
 
 
 def _summarize(
-    features: DataFrame, kind: type[Kind], new: Callable[[], Any], width: int | None, **options: Any
-) -> Kind | None:
+    features: DataFrame,
+    kind: type[Kind],
+    new: Callable[[int], Kind],
+    width: int | None,
+    rules: RowRules,
+    *,
+    widest: int | None,
+) -> RowSum[Kind]:
     def sum_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         partition = 0 if context is None else context.partitionId()
-        return worker.partial_summary(batches, partition, new(), width, **options)
+        return worker.partial_summary(batches, partition, new, width, widest=widest)
 
+    check_worker_python(features.sparkSession)
     partials = features.mapInArrow(sum_up, PARTIALS)
     partials = _merged(partials.repartition(F.floor(F.col("partial") / FAN_IN)), kind)
     partials = _merged(partials.repartition(1), kind)
@@ -159,15 +167,14 @@ def _summarize(
         rows = sorted(partials.collect(), key=lambda row: row["chunk"])
     for row in rows:
         if row["fault"] is not None:
-            raise PcaError(row["fault"])
+            raise PcaError(f"{rules.where}: {row['fault']}")
         if row["too_wide"] is not None:
             raise TooWide(row["too_wide"])
-    return kind.from_bytes(joined(rows)) if rows else None  # type: ignore[return-value]
-
-
-def joined(rows: list[Row]) -> bytes:
-    """The summary whose chunks these rows are."""
-    return b"".join(bytes(row["data"]) for row in rows)
+    summed = RowSum(new)
+    if rows:
+        summed.add(*worker.summary_of(rows, kind))
+    summed.tally.check(rules)
+    return summed
 
 
 def _merged(partials: DataFrame, kind: type[Summary]) -> DataFrame:

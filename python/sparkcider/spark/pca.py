@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyspark import StorageLevel
+from pyspark import StorageLevel, keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.util import MLReadable, MLWritable
@@ -13,25 +13,24 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import DoubleType, StructField
 
 from sparkcider import Moments, Pca, PcaError
-from sparkcider.spark.columns import (
-    as_array,
-    element_of,
-    features_type,
-    known_width,
-    to_input_type,
-    width_metadata,
-    with_fields,
-)
-from sparkcider.spark.fit import Fitted, fit, solved
+from sparkcider.pca.fit import Fitted, solved
+from sparkcider.pca.saved_model import from_arrays, to_arrays
+from sparkcider.spark.columns import Found, add, as_array, element_of, find_features, known_width, quoted, with_fields
+from sparkcider.spark.feature_params import PCAParams
+from sparkcider.spark.fit import fit
 from sparkcider.spark.moments import collect_moments
-from sparkcider.spark.params import PCAParams
+from sparkcider.spark.params import set_params_like
 from sparkcider.spark.persistence import StageReader, StageWriter
+from sparkcider.spark.plans import warn_if_embedded_again
 from sparkcider.spark.udf import projected_column
 
 if TYPE_CHECKING:
+    from pyspark.ml.param import Param
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
     from typing_extensions import Self
+
+    from sparkcider import _native
 
 NOT_STORED = StorageLevel(False, False, False, False)  # noqa: FBT003 - as pyspark.ml spells it
 
@@ -41,21 +40,29 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
 
     The column may be `array<float>`, `array<double>` or a vector; the model gives back the kind that it reads.
 
+    Features of `ImageFeaturizer` are to be written or cached before: each use of them embeds every image, and `fit` and
+    `transform` are two. On classic Spark `fit` warns; on Spark Connect it cannot see where the features come from.
+
     Args:
         inputCol: Column of features, D per row.
         outputCol: Column of k components per row that the model adds.
         k: Number of components, at most D; or give `variance`.
         variance: Share of the variance in (0, 1]: the fewest components that hold it.
         standardize: Scale each feature to mean 0 and deviation 1 first, here and in `transform`. Default False.
+        center: In `transform`, take the mean off first, as `sparkcider.Pca.transform` and scikit-learn do. Default
+            False, as Spark's PCA does not. With `standardize` or `whiten` the mean is always taken off. The components
+            are those of the centred rows in any case.
         whiten: In `transform`, take the mean off and divide each component by its deviation. Default False.
         solver: `covariance` (D <= 16,384), `gram` (few rows), `randomized` (any D, a few passes), or `auto` (default):
             covariance up to D = 8,192, then gram for N <= 4,096 and 256 MB of rows in f64, then randomized.
         maxK: Most components that `variance` takes with the randomized solver. Default 256.
         reconstructionErrorCol: Column of double that the model adds: Euclidean distance of the centred (standardised)
             row to its part in the components; large for an outlier. Default: none.
-        handleInvalid: What happens to null rows, rows with NaN or infinity and rows of another length. `error`
-            (default) stops; `skip` leaves them out; `keep` leaves them out of the fit, and `transform` gives null.
-            The length that counts is the one in the column's metadata, else the first row's.
+        handleInvalid: What becomes of null rows, those of bad images. `keep` (default) leaves them out of the fit,
+            which counts them, and `transform` gives null; `skip` leaves them out of both; `error` stops.
+
+    Rows with a NaN, an infinity or a null among their values and rows of another length are bugs: a PcaError names the
+    column and how many there are. The length that counts is the one in the column's metadata, else that of most rows.
 
     Example:
         >>> from pyspark.sql import SparkSession
@@ -67,6 +74,27 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         >>> [round(row.along[0], 3) for row in model.transform(points).collect()]
         [0.0, 1.414, 2.828]
     """
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        inputCol: str | None = None,
+        outputCol: str | None = None,
+        k: int | None = None,
+        variance: float | None = None,
+        standardize: bool | None = None,
+        center: bool | None = None,
+        whiten: bool | None = None,
+        solver: str | None = None,
+        maxK: int | None = None,
+        reconstructionErrorCol: str | None = None,
+        handleInvalid: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._set_given(self._input_kwargs)
+
+    setParams = set_params_like(__init__)
 
     def setK(self, value: int) -> Self:
         """Asks for a number of components."""
@@ -80,10 +108,6 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         """Chooses whether features are standardised first."""
         return self._set(standardize=value)
 
-    def setWhiten(self, value: bool) -> Self:  # noqa: FBT001 - likewise
-        """Chooses whether components are scaled to deviation 1."""
-        return self._set(whiten=value)
-
     def setSolver(self, value: str) -> Self:
         """Chooses auto, covariance, gram or randomized."""
         return self._set(solver=value)
@@ -92,20 +116,15 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
         """Bounds the components that `variance` takes with the randomized solver."""
         return self._set(maxK=value)
 
-    def setReconstructionErrorCol(self, value: str) -> Self:
-        """Names the column of reconstruction errors to add."""
-        return self._set(reconstructionErrorCol=value)
-
     def _fit(self, dataset: DataFrame) -> PCAModel:
-        self._check_columns()
-        name = self.getInputCol()
-        fitted = fit(
-            dataset.select(as_array(dataset, name)),
-            name,
-            known_width(dataset.schema, name),
-            self._spec(),
-            cached=dataset.storageLevel != NOT_STORED,
-        )
+        self._check_params()
+        name, spec = self.getInputCol(), self._spec()
+        found = find_features(dataset.schema, name, type(self).__name__)
+        width = known_width(found.field)
+        cached = dataset.storageLevel != NOT_STORED
+        features = dataset.select(as_array(found))
+        warn_if_embedded_again(features, "PCA.fit")
+        fitted = fit(features, self._rules(name, width), width, spec, cached=cached)
         model = PCAModel._fitted(fitted)  # noqa: SLF001 - the estimator makes its model
         return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as pyspark.ml's estimators do
 
@@ -126,67 +145,106 @@ class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
 class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
     """A fitted PCA; `PCA.fit` makes it.
 
-    `transform` multiplies rows by `pc` as they are, as Spark's own does; with `standardize`, it subtracts the mean and
-    divides by the deviation first. Saved, it keeps its components and the moments that they came from.
+    `transform` multiplies rows by `pc` as they are, as Spark's own does. With `center` it takes the mean off, with
+    `standardize` it takes the mean off and divides by the deviation. `center` and `whiten` may be set on the fitted
+    model, too; `standardize` may not, because the components are of standardised features or of others. Saved, it keeps
+    its components and the moments that they came from.
     """
 
-    pca: Pca
-    """The fitted PCA itself; it works without Spark."""
-
+    _solved: _native.Pca
     _moments: Moments | None
     _n_invalid: int
 
     @classmethod
     def _fitted(cls, fitted: Fitted) -> Self:
         model = cls()
-        model.pca, model._moments, model._n_invalid = fitted
+        model._solved, model._moments, model._n_invalid = fitted
         return model
+
+    def getK(self) -> int:
+        """Gives the number of components, whether k or variance was asked for."""
+        return self._solved.n_components_
+
+    def getStandardize(self) -> bool:
+        """Says whether the fit standardised features, and `transform` does.
+
+        Raises:
+            ValueError: The Param was changed since.
+        """
+        fitted = self._solved.scale_ is not None
+        if super().getStandardize() != fitted:
+            raise ValueError(
+                f"{type(self).__name__}: standardize is {fitted} since the fit and cannot be {not fitted}: "
+                f"fit PCA(standardize={not fitted}) instead"
+            )
+        return fitted
+
+    def set(self, param: Param[Any], value: Any) -> None:
+        """Sets a Param.
+
+        Raises:
+            ValueError: It is `standardize`, and another value than the fit's.
+        """
+        super().set(param, value)
+        if param.name == "standardize":
+            self.getStandardize()
+
+    def _set(self, **kwargs: Any) -> Self:
+        super()._set(**kwargs)
+        if "standardize" in kwargs:
+            self.getStandardize()
+        return self
+
+    @property
+    def pca(self) -> Pca:
+        """The fitted PCA itself, which works without Spark; it centres and whitens as `transform` does."""
+        return Pca.of(self._solved, center=self.centers, whiten=self.getWhiten(), n_invalid=self._n_invalid)
 
     @property
     def pc(self) -> DenseMatrix:
         """Components as columns: (D, k)."""
-        rows, columns = self.pca.components_.shape
+        rows, columns = self._solved.components_.shape
         # A DenseMatrix lies column by column, so as components lie row by row.
-        return DenseMatrix(columns, rows, np.ascontiguousarray(self.pca.components_).ravel())
+        return DenseMatrix(columns, rows, np.ascontiguousarray(self._solved.components_).ravel())
 
     @property
     def explainedVariance(self) -> DenseVector:
         """Share of the variance per component: (k)."""
-        return DenseVector(self.pca.explained_variance_ratio_)
+        return DenseVector(self._solved.explained_variance_ratio_)
 
     @property
     def mean(self) -> DenseVector:
         """Mean per feature: (D)."""
-        return DenseVector(self.pca.mean_)
+        return DenseVector(self._solved.mean_)
 
     @property
     def scale(self) -> DenseVector | None:
         """Sample standard deviation per feature: (D), 0 for a constant one; None without `standardize`."""
-        return None if self.pca.scale_ is None else DenseVector(self.pca.scale_)
+        return None if self._solved.scale_ is None else DenseVector(self._solved.scale_)
 
     @property
     def singularValues(self) -> DenseVector:
         """Singular values of the centred (standardised) rows: (k)."""
-        return DenseVector(self.pca.singular_values_)
+        return DenseVector(self._solved.singular_values_)
 
     @property
     def noiseVariance(self) -> float:
         """Mean of the min(N, D) - k variances left out, as scikit-learn's `noise_variance_`."""
-        return self.pca.noise_variance_
+        return self._solved.noise_variance_
 
     @property
     def fittedSolver(self) -> str:
         """The solver that found the components: `covariance`, `gram` or `randomized`."""
-        return self.pca.solver_
+        return self._solved.solver_
 
     @property
     def numRows(self) -> int:
         """Rows that the fit counted."""
-        return self.pca.n_samples_
+        return self._solved.n_samples_
 
     @property
     def numInvalid(self) -> int:
-        """Rows that the fit left out."""
+        """Null rows, which the fit left out."""
         return self._n_invalid
 
     def update(self, dataset: DataFrame) -> PCAModel:
@@ -198,18 +256,22 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
             dataset: The new rows, in inputCol.
 
         Raises:
-            PcaError: The randomized solver made this model, which keeps no moments; or a new row is invalid.
+            PcaError: The randomized solver made this model, which keeps no moments; or a new row is wrong.
         """
         if self._moments is None:
             raise PcaError("a model of the randomized solver keeps no moments to add to: fit to all rows again")
-        name = self.getInputCol()
-        spec = self._spec()
-        added = collect_moments(
-            dataset.select(as_array(dataset, name)), self.pca.n_features_, skip_invalid=spec.skip_invalid
-        )
+        name, spec, width = self.getInputCol(), self._spec(), self._solved.n_features_
+        rules = self._rules(name, width)
+        found = find_features(dataset.schema, name, rules.stage)
+        features = dataset.select(as_array(found))
+        warn_if_embedded_again(features, "PCAModel.update")
+        summed = collect_moments(features, width, rules)
         moments = Moments.from_bytes(self._moments.to_bytes())
-        moments.merge(added)
-        model = self._fitted(solved(moments, name, spec._replace(solver="auto")))
+        if summed.summary is not None:
+            moments.merge(summed.summary)
+        summed.summary = moments
+        summed.tally.n_null += self._n_invalid
+        model = self._fitted(solved(summed, rules, spec._replace(solver="auto")))
         return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as the estimator does
 
     def inverse_transform(self, dataset: DataFrame, outputCol: str) -> DataFrame:
@@ -223,13 +285,14 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
             TypeError: outputCol holds no components.
             ValueError: There is no such column, or the one to add exists.
         """
-        given = self.getOutputCol()
-        kind = features_type(dataset.schema, given)
-        with_fields(dataset.schema, [StructField(outputCol, kind)])
-        column = self._column(dataset, given, to="inverse_transform", center=self.centers, whiten=self.getWhiten())
-        dataset = dataset.withColumn(outputCol, column)
-        dataset = dataset.withColumn(outputCol, to_input_type(kind, F.col(outputCol)))
-        return dataset.withMetadata(outputCol, width_metadata(self.pca.n_features_))
+        given, stage = self.getOutputCol(), type(self).__name__
+        found = find_features(dataset.schema, given, stage)
+        kind = found.field.dataType
+        with_fields(dataset.schema, {"outputCol": StructField(outputCol, kind)}, stage)
+        column = self._column(
+            dataset, found, given, to="inverse_transform", center=self.centers, whiten=self.getWhiten()
+        )
+        return add(dataset, outputCol, column, kind, self._solved.n_features_)
 
     def transformSchema(self, schema: StructType) -> StructType:
         """The schema after `transform`.
@@ -239,51 +302,51 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
             ValueError: There is no inputCol, outputCol or reconstructionErrorCol exists already, two of them are the
                 same, or rows are known not to have D values.
         """
-        self._check_columns()
-        kind = features_type(schema, self.getInputCol())
-        known = known_width(schema, self.getInputCol())
-        if known is not None and known != self.pca.n_features_:
-            raise ValueError(
-                f"column {self.getInputCol()}: expected {self.pca.n_features_} values per row, got {known}"
-            )
-        added = [StructField(self.getOutputCol(), kind)]
-        if self.isSet(self.reconstructionErrorCol):
-            added.append(StructField(self.getOrDefault(self.reconstructionErrorCol), DoubleType()))
-        return with_fields(schema, added)
+        stage, name = type(self).__name__, self.getInputCol()
+        self._check_params()
+        field = find_features(schema, name, stage).field
+        known = known_width(field)
+        if known is not None and known != self._solved.n_features_:
+            raise ValueError(f"{stage}: column {name}: expected {self._solved.n_features_} values per row, got {known}")
+        added = {"outputCol": StructField(self.getOutputCol(), field.dataType)}
+        error = self.getReconstructionErrorCol()
+        if error is not None:
+            added["reconstructionErrorCol"] = StructField(error, DoubleType())
+        return with_fields(schema, added, stage)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        name, output = self.getInputCol(), self.getOutputCol()
-        kind = self.transformSchema(dataset.schema)[output].dataType
-        columns = {output: self._column(dataset, name, to="transform", center=self.centers, whiten=self.getWhiten())}
-        if self.isSet(self.reconstructionErrorCol):
-            error = self._column(dataset, name, to="reconstruction_error")
-            columns[self.getOrDefault(self.reconstructionErrorCol)] = error.cast("double")
-        dataset = dataset.withColumns(columns)
-        dataset = dataset.withColumn(output, to_input_type(kind, F.col(output)))
-        dataset = dataset.withMetadata(output, width_metadata(self.pca.n_components_))
-        return dataset.where(F.col(output).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
+        name, output, error = self.getInputCol(), self.getOutputCol(), self.getReconstructionErrorCol()
+        self.transformSchema(dataset.schema)
+        found = find_features(dataset.schema, name, type(self).__name__)
+        projected = self._column(dataset, found, name, to="transform", center=self.centers, whiten=self.getWhiten())
+        if error is not None:
+            distance = self._column(dataset, found, name, to="reconstruction_error").cast("double")
+            # both in one step: one pass of the rows through Python
+            dataset = dataset.withColumns({output: projected, error: distance})
+            projected = F.col(quoted(output))
+        dataset = add(dataset, output, projected, found.field.dataType, self._solved.n_components_)
+        return dataset.where(F.col(quoted(output)).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
 
     @property
     def centers(self) -> bool:
-        """Whether `transform` takes the mean off: with `standardize` or `whiten` only, as Spark's PCA does not."""
+        """Whether `transform` takes the mean off: with `center`, `standardize` or `whiten`, as Spark's PCA does not."""
         # a scale without a centre, or deviations around something else, would mean nothing
-        return self.getStandardize() or self.getWhiten()
+        return self.getCenter() or self.getStandardize() or self.getWhiten()
 
-    def _column(self, dataset: DataFrame, name: str, *, to: str, **options: bool) -> Column:
+    def _column(self, dataset: DataFrame, found: Found, name: str, *, to: str, **options: bool) -> Column:
         return projected_column(
             dataset.sparkSession,
-            as_array(dataset, name),
+            as_array(found),
             self.pca,
             to=to,
-            on_error="raise" if self.getHandleInvalid() == "error" else "null",
-            element=element_of(features_type(dataset.schema, name)),
+            rules=self._rules(name),
+            element=element_of(found.field.dataType),
             **options,
         )
 
     def write(self) -> StageWriter:
         """A writer of this model: Params, components and moments."""
-        arrays = {"pca": self.pca.to_bytes(), "invalid": str(self._n_invalid).encode()}
-        return StageWriter(self, arrays if self._moments is None else {**arrays, "moments": self._moments.to_bytes()})
+        return StageWriter(self, to_arrays(Fitted(self._solved, self._moments, self._n_invalid)))
 
     @classmethod
     def read(cls) -> StageReader[PCAModel]:
@@ -292,5 +355,4 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, bytes]) -> Self:
-        moments = Moments.from_bytes(arrays["moments"]) if "moments" in arrays else None
-        return cls._fitted(Fitted(Pca.from_bytes(arrays["pca"]), moments, int(arrays["invalid"])))
+        return cls._fitted(from_arrays(arrays))

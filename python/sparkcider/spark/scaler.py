@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.linalg import DenseVector
 from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import StructField
 
-from sparkcider.spark.columns import (
-    as_array,
-    element_of,
-    features_type,
-    known_width,
-    to_input_type,
-    width_metadata,
-    with_fields,
-)
-from sparkcider.spark.fit import no_rows
-from sparkcider.spark.moments import collect_sketch, first_width
-from sparkcider.spark.params import ScalerParams
+from sparkcider.spark.columns import add, as_array, element_of, find_features, known_width, quoted, with_fields
+from sparkcider.spark.feature_params import ScalerParams
+from sparkcider.spark.moments import collect_sketch
+from sparkcider.spark.params import set_params_like
 from sparkcider.spark.persistence import StageReader, StageWriter
+from sparkcider.spark.plans import warn_if_embedded_again
 from sparkcider.spark.udf import scaled_column
 
 if TYPE_CHECKING:
@@ -36,14 +30,16 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
     """Features of mean 0 and deviation 1, fitted in one pass: `pyspark.ml.feature.StandardScaler`.
 
     The column may be `array<float>`, `array<double>` or a vector; the model gives back the kind that it reads. Before a
-    PCA it is not needed: `PCA(standardize=True)` does both in one pass.
+    PCA it is not needed: `PCA(standardize=True)` does both in one pass. As for `PCA`, features of `ImageFeaturizer` are
+    to be written or cached before.
 
     Args:
         inputCol: Column of features, D per row.
         outputCol: Column that the model adds.
         withMean: Take the mean off. Default False, as Spark's.
         withStd: Divide by the sample standard deviation (N - 1); a constant feature becomes 0. Default True.
-        handleInvalid: As in `PCA`; its default, `error`, stops at a NaN, where Spark's class gives NaN everywhere.
+        handleInvalid: As in `PCA`: null rows stay null, are left out or stop. A NaN always stops, where Spark's class
+            gives NaN everywhere.
 
     Example:
         >>> from pyspark.sql import SparkSession
@@ -54,15 +50,33 @@ class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable[
         [[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
     """
 
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        inputCol: str | None = None,
+        outputCol: str | None = None,
+        withMean: bool | None = None,
+        withStd: bool | None = None,
+        handleInvalid: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._set_given(self._input_kwargs)
+
+    setParams = set_params_like(__init__)
+
     def _fit(self, dataset: DataFrame) -> StandardScalerModel:
-        self._check_columns()
+        self._check_params()
         name = self.getInputCol()
-        features = dataset.select(as_array(dataset, name))
-        width = known_width(dataset.schema, name) or first_width(features)
-        skip_invalid = self.getHandleInvalid() != "error"
-        found = None if width is None else collect_sketch(features, width, None, skip_invalid=skip_invalid)
+        column = find_features(dataset.schema, name, type(self).__name__)
+        width = known_width(column.field)
+        rules = self._rules(name, width)
+        features = dataset.select(as_array(column))
+        warn_if_embedded_again(features, "StandardScaler.fit")
+        summed = collect_sketch(features, width, None, rules)
+        found = summed.summary
         if found is None or found.n_samples == 0:
-            raise no_rows(name, features.count() if found is None else found.n_invalid)
+            raise rules.no_rows(summed.tally.n_null)
         model = StandardScalerModel._fitted(found.mean, np.sqrt(found.variance))  # noqa: SLF001 - the estimator makes its model
         return self._copyValues(model._resetUid(self.uid))  # noqa: SLF001 - as pyspark.ml's estimators do
 
@@ -107,27 +121,32 @@ class StandardScalerModel(ScalerParams, Model, MLReadable["StandardScalerModel"]
 
         Raises:
             TypeError: inputCol is no column of features.
-            ValueError: There is no inputCol, outputCol exists already, or the two are the same.
+            ValueError: There is no inputCol, outputCol exists already, the two are the same, or rows are known not to
+                have D values.
         """
-        self._check_columns()
-        return with_fields(schema, [StructField(self.getOutputCol(), features_type(schema, self.getInputCol()))])
+        stage, name = type(self).__name__, self.getInputCol()
+        self._check_params()
+        field = find_features(schema, name, stage).field
+        known = known_width(field)
+        if known is not None and known != len(self._mean):
+            raise ValueError(f"{stage}: column {name}: expected {len(self._mean)} values per row, got {known}")
+        return with_fields(schema, {"outputCol": StructField(self.getOutputCol(), field.dataType)}, stage)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        output = self.getOutputCol()
-        kind = self.transformSchema(dataset.schema)[output].dataType
-        ones = np.ones_like(self._std)
+        name, output = self.getInputCol(), self.getOutputCol()
+        self.transformSchema(dataset.schema)
+        found = find_features(dataset.schema, name, type(self).__name__)
+        kind, ones = found.field.dataType, np.ones_like(self._std)
         column = scaled_column(
             dataset.sparkSession,
-            as_array(dataset, self.getInputCol()),
+            as_array(found),
             self._mean if self.getWithMean() else np.zeros_like(self._mean),
             np.divide(1.0, self._std, out=np.zeros_like(ones), where=self._std > 0) if self.getWithStd() else ones,
-            on_error="raise" if self.getHandleInvalid() == "error" else "null",
+            rules=self._rules(name),
             element=element_of(kind),
         )
-        dataset = dataset.withColumn(output, column)
-        dataset = dataset.withColumn(output, to_input_type(kind, F.col(output)))
-        dataset = dataset.withMetadata(output, width_metadata(len(self._mean)))
-        return dataset.where(F.col(output).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
+        dataset = add(dataset, output, column, kind, len(self._mean))
+        return dataset.where(F.col(quoted(output)).isNotNull()) if self.getHandleInvalid() == "skip" else dataset
 
     def write(self) -> StageWriter:
         """A writer of this model: Params, means and deviations."""

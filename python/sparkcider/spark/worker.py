@@ -11,66 +11,48 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, Pca, PcaError
+from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, PcaError
+from sparkcider._native import Pca
+from sparkcider.contents import extract
+from sparkcider.pca.rows import RowSum, Tally
+from sparkcider.saved_stage import chunks
+from sparkcider.spark.image_slices import SLICE_ROWS, image_slices
 
 if TYPE_CHECKING:  # an import of pandas costs a worker a third of a second
     import pandas as pd
 
-SLICE_ROWS = 256
-"""Rows embedded and given back at a time: 1,280 float32 each are 1.3 MB, whatever the size of Spark's batch."""
+    from sparkcider.pca.rows import RowRules
+    from sparkcider.pca.summary import Summary
 
 CACHED_MODELS = 2
 """Models kept open per worker process: a job has one; two let a comparison of two run without reloading."""
 
-CHUNK_BYTES = 1 << 16
-"""Bytes of a saved summary per row: with `moments.MOST_ROWS` rows, a batch on its way to a merge is 64 MiB."""
-
 FEATURES_TYPE = pa.list_(pa.float32())
+
+OUTCOME = ["features", "error", "error_kind"]
+"""The fields of what becomes of an image."""
 
 PARTIALS = pa.schema(
     [
         ("partial", pa.int32()),
         ("chunk", pa.int32()),
         ("data", pa.binary()),
+        ("tally", pa.string()),
         ("fault", pa.string()),
         ("too_wide", pa.int32()),
     ]
 )
-"""A summary of a part of the rows, cut into chunks; or one row with the fault or the length that ended it."""
+"""A summary of a part of the rows, cut into chunks, with the tally of the rows in the first one; or one row with the
+fault or the length that ended it. Without a row that is not null there is a tally only."""
 
 Locate = Callable[[str], str]
 """Turns the name of a delivered file into its path on this machine: `SparkFiles.get`."""
-
-
-class Summary(Protocol):
-    """What a pass over the rows sums up: `Moments` or `Sketch`."""
-
-    def update(self, features: Any, *, skip_invalid: bool = False) -> int:
-        """Adds rows."""
-
-    def merge(self, other: Any) -> None:
-        """Adds the rows that another has seen."""
-
-    def to_bytes(self) -> bytes:
-        """All of it."""
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Summary:
-        """What `to_bytes` gave."""
-
-    @property
-    def n_samples(self) -> int:
-        """Rows added."""
-
-    @property
-    def n_invalid(self) -> int:
-        """Rows left out."""
 
 
 class ModelFile(NamedTuple):
@@ -88,38 +70,60 @@ class ModelFile(NamedTuple):
 
 
 def embed(
-    batches: Iterator[pa.Array[Any]], model: ModelFile, locate: Locate, *, on_error: str, with_error: bool
+    batches: Iterator[pa.Array[Any]],
+    model: ModelFile,
+    locate: Locate,
+    *,
+    on_error: str,
+    with_error: bool,
+    in_flight: int = 32,
+    many: bool = False,
 ) -> Iterator[pa.Array[Any]]:
-    """Embeds batches of encoded images, in slices of at most `SLICE_ROWS` rows.
+    """Embeds batches of encoded images, or of the paths of files to fetch, in slices of at most `SLICE_ROWS` images.
+
+    Files are fetched ahead of the slice that is embedded, across the batches.
 
     Args:
-        batches: `binary` arrays of any length.
+        batches: `binary` or `string` arrays of any length; all of one type, but for the null type of all nulls. With
+            `many` lists of `binary`.
         model: The model to embed with.
         locate: Where delivered files lie.
         on_error: `null` leaves the row of a bad image null, `raise` stops.
-        with_error: Yield a struct of features and error in place of features.
+        with_error: Yield a struct of features, error and its kind in place of features.
+        in_flight: Most files that are fetched at a time.
+        many: A row has a list of images; a list that is null is one image that is null.
 
     Yields:
-        `list<float32>`, D per row; or `struct<features: list<float32>, error: string>`.
+        `list<float32>`, D per row; or `struct<features: list<float32>, error: string, error_kind: string>`; with `many`
+        lists of these.
 
     Raises:
-        ImageDecodeError: An image is bad and `on_error` is `raise`.
-        TypeError: The column is not binary.
+        ImageDecodeError: An image is bad, or cannot be fetched, and `on_error` is `raise`.
+        TypeError: The column is neither binary nor string, or a path is neither absolute nor a URI of a known scheme.
     """
-    extractor = _extractor(os.getpid(), model, locate)
+    extractor = open_extractor(os.getpid(), model, locate)
     row = 0
-    for batch in batches:
-        for piece in _slices(batch):
-            features, errors = extractor.extract(piece)
-            if on_error == "raise" and errors.null_count < len(errors):
-                _raise_first(errors, row)
-            row += len(piece)
-            features = features.cast(FEATURES_TYPE)
-            yield pa.StructArray.from_arrays([features, errors], ["features", "error"]) if with_error else features
+    for contents, lists in image_slices(batches, in_flight, many=many):
+        features, errors, kinds = extract(extractor, contents)
+        if on_error == "raise" and errors.null_count < len(errors):
+            _raise_first(errors, row)
+        row += len(errors)
+        features = _as_lists(features)
+        if lists is not None:
+            features, errors, kinds = lists.features(features), lists.words(errors), lists.words(kinds)
+        yield pa.StructArray.from_arrays([features, errors, kinds], OUTCOME) if with_error else features
+
+
+def _as_lists(features: pa.Array[Any]) -> pa.Array[Any]:
+    """The types of Spark. Of several layers the fields of a bad image are null, not the struct, as in pandas."""
+    if not pa.types.is_struct(features.type):
+        return features.cast(FEATURES_TYPE)
+    names = [field.name for field in features.type]
+    return pa.StructArray.from_arrays([features.field(name).cast(FEATURES_TYPE) for name in names], names)
 
 
 def embed_pandas(
-    batches: Iterator[pd.Series[Any]], model: ModelFile, locate: Locate, *, on_error: str, with_error: bool
+    batches: Iterator[pd.Series[Any]], model: ModelFile, locate: Locate, *, with_error: bool, **options: Any
 ) -> Iterator[Any]:
     """`embed` for Spark before 4.1, which hands pandas to its functions: same rows, as Series or DataFrame."""
     pieces = (
@@ -127,12 +131,13 @@ def embed_pandas(
         for batch in batches
         for start in range(0, max(len(batch), 1), SLICE_ROWS)
     )
-    for rows in embed(pieces, model, locate, on_error=on_error, with_error=with_error):
-        yield pa.RecordBatch.from_struct_array(rows).to_pandas() if with_error else rows.to_pandas()
+    for rows in embed(pieces, model, locate, with_error=with_error, **options):
+        is_struct = pa.types.is_struct(rows.type)
+        yield pa.RecordBatch.from_struct_array(rows).to_pandas() if is_struct else rows.to_pandas()
 
 
 def project(
-    batches: Iterator[pa.Array[Any]], file: str, locate: Locate, *, to: str, on_error: str, options: Mapping[str, Any]
+    batches: Iterator[pa.Array[Any]], file: str, locate: Locate, *, to: str, rules: RowRules, options: Mapping[str, Any]
 ) -> Iterator[pa.Array[Any]]:
     """Takes batches of rows through a delivered `Pca`.
 
@@ -141,20 +146,21 @@ def project(
         file: Name of the delivered file, `Pca.to_bytes`.
         locate: Where delivered files lie.
         to: What of `Pca` to call: `transform`, `inverse_transform` or `reconstruction_error`.
-        on_error: `null` gives null for an invalid row, `raise` stops.
+        rules: Names the rows in messages, and says whether a null row gives null or stops.
         options: Keyword arguments of the call.
 
     Yields:
         What the call gives: lists of k or of D values of the same type, or one value per row.
 
     Raises:
-        PcaError: A row is invalid and `on_error` is `raise`.
+        PcaError: Rows are wrong, or null where `rules` do not skip those.
     """
-    call = getattr(_pca(os.getpid(), file, locate), to)
+    pca = _pca(os.getpid(), file, locate)
+    width = pca.n_components_ if to == "inverse_transform" else pca.n_features_
     for batch in batches:
-        if on_error == "raise" and batch.null_count:
-            raise PcaError("a row of features is null")
-        yield call(batch, skip_invalid=on_error == "null", **options)
+        rows = getattr(pca, to)(batch, skip_invalid=True, **options)
+        _check_batch(batch, width, rows.null_count, rules)
+        yield rows
 
 
 def in_pandas(batches: Iterator[pd.Series[Any]], values: str, work: Callable[..., Iterator[Any]]) -> Iterator[Any]:
@@ -172,7 +178,7 @@ def in_pandas(batches: Iterator[pd.Series[Any]], values: str, work: Callable[...
 
 
 def scale(
-    batches: Iterator[pa.Array[Any]], shift: np.ndarray, factor: np.ndarray, *, on_error: str
+    batches: Iterator[pa.Array[Any]], shift: np.ndarray, factor: np.ndarray, *, rules: RowRules
 ) -> Iterator[pa.Array[Any]]:
     """(row - shift) * factor of each row, in f64, given back in the type of the rows.
 
@@ -180,10 +186,10 @@ def scale(
         batches: `list<float32 | float64>` arrays, D values per row.
         shift: (D) float64.
         factor: (D) float64.
-        on_error: `null` gives null for a row that is null, of another length or with a NaN or infinity, `raise` stops.
+        rules: As in `project`.
 
     Raises:
-        PcaError: A row is invalid and `on_error` is `raise`.
+        PcaError: As in `project`.
     """
     for batch in batches:
         fits = pc.fill_null(pc.equal(pc.list_value_length(batch), len(shift)), fill_value=False)
@@ -191,50 +197,55 @@ def scale(
         rows = batch.filter(fits).flatten().to_numpy(zero_copy_only=False).reshape(-1, len(shift))
         finite = np.isfinite(rows).all(axis=1)
         good[good] = finite
-        if on_error == "raise" and not good.all():
-            raise PcaError(f"row {good.argmin()} of a batch is null, not {len(shift)} values, or has a NaN or infinity")
+        _check_batch(batch, len(shift), int((~good).sum()), rules)
         scaled = ((rows[finite].astype(np.float64) - shift) * factor).astype(rows.dtype).ravel()
         lists = pa.FixedSizeListArray.from_arrays(pa.array(scaled), len(shift)).cast(batch.type)
         yield lists.take(pa.array(np.cumsum(good) - 1, mask=~good))
 
 
+def _check_batch(batch: pa.Array[Any], width: int, n_invalid: int, rules: RowRules) -> None:
+    """Raises PcaError about the rows of a batch that are not D finite values: `n_invalid`, null ones included."""
+    if n_invalid and (n_invalid > batch.null_count or not rules.skip_nulls):
+        widths = {found["values"]: found["counts"] for found in pc.value_counts(_lengths(batch)).to_pylist()}
+        others = sum(rows for length, rows in widths.items() if length != width)
+        tally = Tally(len(batch), batch.null_count, n_invalid - batch.null_count - others, widths)
+        tally.check(rules._replace(width=width), "rows of a batch")
+
+
+def _lengths(batch: pa.Array[Any]) -> pa.Array[Any]:
+    return pc.list_value_length(batch).drop_null()
+
+
 def partial_summary(
     batches: Iterable[pa.RecordBatch],
     partition: int,
-    summary: Summary,
+    new: Callable[[int], Summary],
     width: int | None,
     *,
     widest: int | None = None,
-    skip_invalid: bool,
 ) -> Iterator[pa.RecordBatch]:
-    """Sums one partition's features up: the summary as rows of `PARTIALS`, or its fault; nothing for no rows.
+    """Sums one partition's features up: summary and tally as rows of `PARTIALS`, or its fault; nothing for no rows.
 
     Args:
         batches: Batches whose first column holds the features.
         partition: Number of the partial.
-        summary: `Moments` or a `Sketch` of no rows.
-        width: With `skip_invalid`, the only length of a row that counts.
+        new: Makes a `Moments` or a `Sketch` of no rows for D values per row.
+        width: The only length of a row that counts; None: that of the first row which is not null.
         widest: Rows longer than this are not summed up: their length is given back at once.
-        skip_invalid: Leave invalid rows out and count them.
     """
+    summed = RowSum(new, width)
     try:
         for batch in batches:
-            features = _of_width(batch.column(0), width) if skip_invalid else batch.column(0)
-            if widest is not None and (longest := pc.max(pc.list_value_length(features)).as_py() or 0) > widest:
+            features = batch.column(0)
+            if widest is not None and (longest := pc.max(_lengths(features)).as_py() or 0) > widest:
                 yield _partial(partition, too_wide=longest)
                 return
-            summary.update(features, skip_invalid=skip_invalid)
+            summed.update(features)
     except PcaError as error:
         # A row, not an exception: the driver raises it as it is, and Spark does not try the task four times.
         yield _partial(partition, fault=str(error))
         return
-    yield from _saved(summary, partition)
-
-
-def _of_width(features: pa.Array[Any], width: int | None) -> pa.Array[Any]:
-    # A partition that starts with a short row must not take that for the length: other lengths become null here.
-    fits = pc.equal(pc.list_value_length(features), width)
-    return features if width is None or pc.all(fits).as_py() is not False else pc.if_else(fits, features, None)
+    yield from _saved(summed, partition)
 
 
 def merge_partials(batches: Iterable[pa.RecordBatch], fan_in: int, kind: type[Summary]) -> Iterator[pa.RecordBatch]:
@@ -245,7 +256,7 @@ def merge_partials(batches: Iterable[pa.RecordBatch], fan_in: int, kind: type[Su
         fan_in: Partials that become one: their numbers are divided by it.
         kind: The class of the summaries.
     """
-    merged: Summary | None = None
+    merged = RowSum(_never)
     number = 0
     rows = (row for batch in batches for row in batch.to_pylist())
     for number, chunks_of_one in groupby(rows, key=lambda row: row["partial"]):
@@ -253,43 +264,39 @@ def merge_partials(batches: Iterable[pa.RecordBatch], fan_in: int, kind: type[Su
         fault, too_wide = taken[0]["fault"], taken[0]["too_wide"]
         if fault is None and too_wide is None:
             try:
-                other = kind.from_bytes(b"".join(row["data"] for row in taken))
-                if merged is None:
-                    merged = other
-                else:
-                    merged.merge(other)
+                merged.add(*summary_of(taken, kind))
             except PcaError as error:
                 fault = str(error)
         if fault is not None or too_wide is not None:
             yield _partial(number // fan_in, fault=fault, too_wide=too_wide)
             return
-    if merged is not None:
-        yield from _saved(merged, number // fan_in)
+    yield from _saved(merged, number // fan_in)
 
 
-def chunks(data: bytes) -> Iterator[bytes]:
-    """Cuts bytes into pieces of `CHUNK_BYTES`; the last is shorter."""
-    return (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
+def summary_of(rows: list[Any], kind: type[Summary]) -> tuple[Any, Tally]:
+    """The summary, or None, and the tally that rows of one partial hold, sorted by chunk."""
+    data = b"".join(bytes(row["data"] or b"") for row in rows)
+    return kind.from_bytes(data) if data else None, Tally.from_json(rows[0]["tally"])
 
 
-def _saved(summary: Summary, number: int) -> Iterator[pa.RecordBatch]:
-    if summary.n_samples or summary.n_invalid:
-        for index, chunk in enumerate(chunks(summary.to_bytes())):
-            yield _partial(number, index, chunk)
+def _never(_width: int) -> Summary:
+    raise AssertionError  # what is merged is never updated
 
 
-def _partial(
-    number: int, chunk: int = 0, data: bytes | None = None, *, fault: str | None = None, too_wide: int | None = None
-) -> pa.RecordBatch:
-    row = {"partial": number, "chunk": chunk, "data": data, "fault": fault, "too_wide": too_wide}
+def _saved(summed: RowSum[Summary], number: int) -> Iterator[pa.RecordBatch]:
+    tally: str | None = summed.tally.to_json()
+    if summed.summary is None:
+        if summed.tally.n_rows:
+            yield _partial(number, tally=tally)
+        return
+    for index, chunk in enumerate(chunks(summed.summary.to_bytes())):
+        yield _partial(number, index, chunk, tally=tally)
+        tally = None
+
+
+def _partial(number: int, chunk: int = 0, data: bytes | None = None, **others: Any) -> pa.RecordBatch:
+    row = {"partial": number, "chunk": chunk, "data": data, **others}
     return pa.RecordBatch.from_pylist([row], schema=PARTIALS)
-
-
-def _slices(batch: pa.Array[Any]) -> Iterator[pa.Array[Any]]:
-    # An empty batch is one empty slice: Spark wants a batch back for each one it sends.
-    images = batch.cast(pa.binary()) if pa.types.is_null(batch.type) else batch  # pandas forgets the type of all nulls
-    for start in range(0, max(len(images), 1), SLICE_ROWS):
-        yield images.slice(start, SLICE_ROWS)
 
 
 def _raise_first(errors: pa.Array[Any], row: int) -> None:
@@ -299,7 +306,8 @@ def _raise_first(errors: pa.Array[Any], row: int) -> None:
 
 
 @lru_cache(maxsize=CACHED_MODELS)
-def _extractor(pid: int, model: ModelFile, locate: Locate) -> FeatureExtractor:  # noqa: ARG001 - pid is part of the key
+def open_extractor(pid: int, model: ModelFile, locate: Locate) -> FeatureExtractor:  # noqa: ARG001 - pid is part of the key
+    """The extractor of a delivered model, one for each process: a forked child opens its own."""
     path = model.checksum if model.file is None else locate(model.file)
     if model.file is not None and not Path(path).is_file():
         raise ModelError(f"model file {model.file} has not reached this executor")

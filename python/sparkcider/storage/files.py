@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Protocol
 
 from pyarrow import fs as arrow_fs
 
-from sparkcider.storage.uri import arrow_uri, scheme_of
+from sparkcider.storage.stores import store_of
+from sparkcider.storage.uri import literal_path, redacted_uri, scheme_of
 
 RENAMED_IN_ONE_STEP = ("file", "hdfs", "viewfs", "webhdfs")
 """Schemes of file systems that rename a folder in one step; object stores copy and delete."""
 
 
+S3_RETRIES = 10
+"""Of a request to S3: 25 ms, then twice as long each time, 25 s in all."""
+
+
 class Files(Protocol):
     """The few file operations that a result needs, over full URIs."""
+
+    def read(self, uri: str) -> bytes:
+        """Reads one file whole."""
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""
@@ -23,6 +33,9 @@ class Files(Protocol):
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
+
+    def write_new(self, uri: str, content: bytes) -> bool:
+        """Writes one small file and makes its folder; False if it exists. On local disks and HDFS one writer wins."""
 
     def rename(self, source: str, target: str) -> None:
         """Renames a file or folder; the target's parent exists, the target does not."""
@@ -39,13 +52,13 @@ class ArrowFiles:
 
     def __init__(self, uri: str) -> None:
         """Finds the file system of ``uri``; ValueError if pyarrow knows none for its scheme."""
-        if scheme_of(uri) == "file":
-            self._fs: arrow_fs.FileSystem = arrow_fs.LocalFileSystem()
-            return
-        try:
-            self._fs, _ = arrow_fs.FileSystem.from_uri(arrow_uri(uri))
-        except (ValueError, OSError) as error:
-            raise ValueError(f"output {uri} cannot be reached from this Spark Connect client: {error}") from error
+        self._fs: arrow_fs.FileSystem = arrow_location(uri)[0]
+
+    def read(self, uri: str) -> bytes:
+        """Reads one file whole."""
+        with self._fs.open_input_stream(self._path(uri)) as stream:
+            content: bytes = stream.read()
+        return content
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""
@@ -63,6 +76,21 @@ class ArrowFiles:
         """Writes one small file."""
         with self._fs.open_output_stream(self._path(uri)) as stream:
             stream.write(content)
+
+    def write_new(self, uri: str, content: bytes) -> bool:
+        """Writes one small file and makes its folder; False if it exists."""
+        self._fs.create_dir(self._path(uri).rpartition("/")[0])
+        if scheme_of(uri) != "file":
+            if self.exists(uri):
+                return False
+            self.write(uri, content)
+            return True
+        try:
+            with open(self._path(uri), "xb") as file:  # noqa: PTH123 - "x" is what this is about
+                file.write(content)
+        except FileExistsError:
+            return False
+        return True
 
     def rename(self, source: str, target: str) -> None:
         """Renames a file or folder; object stores rename no folder, so file by file there."""
@@ -94,8 +122,32 @@ class ArrowFiles:
             self._fs.delete_file(path)
 
     def _path(self, uri: str) -> str:
-        if scheme_of(uri) == "file":
-            # as Hadoop reads it: nothing in it is percent-encoded
-            return "/" + uri[len("file:") :].lstrip("/")
-        path: str = arrow_fs.FileSystem.from_uri(arrow_uri(uri))[1]
-        return path
+        return arrow_location(uri)[1]
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copies a file by pyarrow, both URIs being of one store; on local disks by a hard link where that is possible."""
+    filesystem, path = arrow_location(source)
+    new_path = arrow_location(target)[1]
+    if scheme_of(source) == "file":
+        try:
+            os.link(path, new_path)
+        except OSError:  # the file system has no links
+            shutil.copyfile(path, new_path)
+        return
+    filesystem.copy_file(path, new_path)
+
+
+def arrow_location(uri: str) -> tuple[arrow_fs.FileSystem, str]:
+    """pyarrow's file system of a full URI, and the path in it; nothing in it is percent-encoded, as Hadoop reads it.
+
+    Raises:
+        ValueError: pyarrow knows no file system for its scheme, or cannot open it.
+    """
+    if scheme_of(uri) == "file":
+        return arrow_fs.LocalFileSystem(), literal_path(uri)
+    try:
+        store, key = store_of(uri, s3_retries=S3_RETRIES)
+    except OSError as error:
+        raise ValueError(f"{redacted_uri(uri)} cannot be reached from this machine: {error}") from error
+    return store.systems[0], store.root + key

@@ -5,11 +5,10 @@ The session is given, so nothing here imports pyspark.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from sparkcider.storage.files import ArrowFiles
-from sparkcider.storage.uri import scheme_of
+from sparkcider.storage.uri import full_uri, scheme_of
 
 if TYPE_CHECKING:
     from sparkcider.storage.files import Files
@@ -31,7 +30,16 @@ class HadoopFiles:
     def __init__(self, session: Any, uri: str) -> None:
         """Opens the file system of ``uri`` with the session's own Hadoop settings."""
         self._path_class = session._jvm.org.apache.hadoop.fs.Path
+        self._whole = session._jvm.org.apache.commons.io.IOUtils.toByteArray  # Java 8 has no InputStream.readAllBytes
         self._fs = self._path_class(uri).getFileSystem(session._jsc.hadoopConfiguration())
+
+    def read(self, uri: str) -> bytes:
+        """Reads one file whole."""
+        stream = self._fs.open(self._path_class(uri))
+        try:
+            return bytes(self._whole(stream))
+        finally:
+            stream.close()
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""
@@ -50,6 +58,22 @@ class HadoopFiles:
             stream.write(content)
         finally:
             stream.close()
+
+    def write_new(self, uri: str, content: bytes) -> bool:
+        """Writes one small file and makes its folder; False if it exists."""
+        from py4j.protocol import Py4JJavaError
+
+        try:
+            stream = self._fs.create(self._path_class(uri), False)  # noqa: FBT003 - do not overwrite
+        except Py4JJavaError:
+            if self.exists(uri):
+                return False
+            raise
+        try:
+            stream.write(content)
+        finally:
+            stream.close()
+        return True
 
     def rename(self, source: str, target: str) -> None:
         """Renames a file or folder."""
@@ -102,12 +126,11 @@ def reachable(session: Any, path: str) -> str:
 
 def qualified(session: Any, path: str) -> str:
     """The full URI of ``path`` as this session reads it, without a slash at the end."""
-    if is_classic(session):
-        hadoop_path = session._jvm.org.apache.hadoop.fs.Path(path)
-        file_system = hadoop_path.getFileSystem(session._jsc.hadoopConfiguration())
-        uri = str(file_system.makeQualified(hadoop_path).toString())
-    else:
-        uri = path if scheme_of(path) else f"file:{os.path.abspath(path)}"  # noqa: PTH100 - the name as it is, links not followed
+    if not is_classic(session):
+        return full_uri(path)
+    hadoop_path = session._jvm.org.apache.hadoop.fs.Path(path)
+    file_system = hadoop_path.getFileSystem(session._jsc.hadoopConfiguration())
+    uri = str(file_system.makeQualified(hadoop_path).toString())
     if scheme_of(uri) == "file":
         uri = "file:/" + uri[len("file:") :].lstrip("/")
     return uri.rstrip("/")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 import urllib.error
-import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from sparkcider._native import ModelError
-from sparkcider.storage.uri import arrow_uri, known_scheme, local_path, redacted_uri
+from sparkcider.storage.uri import arrow_uri, error_cause, known_scheme, local_path, redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,22 +118,12 @@ def _faults(uri: str, verb: str) -> Iterator[None]:
         yield
     except (ModelError, ValueError) as error:
         if type(error).__module__.startswith("pyarrow"):
-            raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
+            raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {error_cause(uri, error)}") from None
         raise
     except OSError as error:
         status = getattr(error, "code", None)
         if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT or status in (404, 410):
             raise FileNotFoundError(f"model file not found: {redacted_uri(uri)}") from None
-        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
+        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {error_cause(uri, error)}") from None
     except NotImplementedError as error:
-        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {_cause(uri, error)}") from None
-
-
-def _cause(uri: str, error: Exception) -> str:
-    """The first line of an error, without what is secret in the URI."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    parts = urllib.parse.urlsplit(uri)
-    user = parts.netloc.rpartition("@")[0]
-    for secret in {uri, parts.query, parts.password or "", user if ":" in user else ""} - {""}:
-        text = text.replace(secret, "***").replace(urllib.parse.unquote(secret), "***")
-    return re.sub(r"\s+", " ", text)
+        raise ModelError(f"{redacted_uri(uri)} cannot be {verb}: {error_cause(uri, error)}") from None

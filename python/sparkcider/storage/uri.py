@@ -1,7 +1,9 @@
-"""URIs: their schemes, the other names of those, and what may be shown of them."""
+"""URIs: their schemes, the other names of those, their parts, and what may be shown of them."""
 
 from __future__ import annotations
 
+import os
+import re
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -39,6 +41,21 @@ def arrow_uri(uri: str) -> str:
     return ALIASES.get(scheme, scheme) + uri[len(scheme) :]
 
 
+def full_uri(path: str) -> str:
+    """The full URI of a path or URI, in Spark's form and without a slash at the end.
+
+    Example:
+        >>> full_uri("/data//photos/"), full_uri("file:///data/photos"), full_uri("s3://bucket/photos")
+        ('file:/data/photos', 'file:/data/photos', 's3://bucket/photos')
+    """
+    scheme = scheme_of(path)
+    if scheme not in ("", "file"):
+        return path.rstrip("/")
+    # Like Hadoop, nothing is percent-encoded; links are not followed, as the name is the user's.
+    local = os.path.abspath("/" + path[len("file:") :] if scheme else path)  # noqa: PTH100 - links not followed
+    return "file:/" + local.lstrip("/")
+
+
 def redacted_uri(uri: str) -> str:
     """The URI as messages, logs and results name it: no password, no signed query, no fragment; a path as it is."""
     if "://" not in uri:
@@ -53,3 +70,29 @@ def redacted_uri(uri: str) -> str:
 def local_path(uri: str) -> Path:
     """The path that a `file:` URI names."""
     return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path))
+
+
+def literal_path(uri: str) -> str:
+    """The local path of a `file:` URI as Hadoop and Spark write it: nothing in it is percent-encoded."""
+    return "/" + uri[len("file:") :].lstrip("/")
+
+
+def store_parts(uri: str) -> tuple[str, str, str]:
+    """Scheme, authority and key of a URI of a store as Hadoop and Spark write it: nothing in it is percent-encoded.
+
+    `("s3a", "bucket", "a b.jpg")` of `s3a://bucket/a b.jpg`. Everything after the authority is the key: `?` and `#` are
+    letters like any other.
+    """
+    scheme, _, rest = uri.partition("://")
+    authority, _, key = rest.partition("/")
+    return scheme.lower(), authority, key
+
+
+def error_cause(uri: str, error: BaseException) -> str:
+    """The first line of an error, without what is secret in the URI."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    parts = urllib.parse.urlsplit(uri)
+    user = parts.netloc.rpartition("@")[0]
+    for secret in {uri, parts.query, parts.password or "", user if ":" in user else ""} - {""}:
+        text = text.replace(secret, "***").replace(urllib.parse.unquote(secret), "***")
+    return re.sub(r"\s+", " ", text)

@@ -55,7 +55,7 @@ def build(name: str, sides: tuple[int, int] | None, pooling: str, weights: str) 
     def embed(images: np.ndarray) -> np.ndarray:
         return np.asarray(network(preprocess(images.astype(np.float32)), training=False))
 
-    trained_on = {"imagenet": "ImageNet (ILSVRC 2012)", "none": "none: random weights"}
+    trained_on = {"pretrained": "ImageNet (ILSVRC 2012)", "none": "none: random weights"}
     metadata = {
         "input_size": f"{height}x{width}",
         "layout": "NHWC",
@@ -100,7 +100,7 @@ def _keras() -> Any:
 
 def _network(keras: Any, name: str, shape: tuple[int, int, int], pooling: str, weights: str) -> Any:
     application = getattr(keras.applications, REGISTRY[name].application)
-    given = {"none": None}.get(weights, weights)
+    given = {"none": None, "pretrained": "imagenet"}.get(weights, weights)
     try:
         network = application(
             include_top=False, weights=given, input_shape=shape, pooling=None if pooling == "flatten" else pooling

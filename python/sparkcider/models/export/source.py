@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkcider.models import PREFIX
 
@@ -21,13 +21,15 @@ class Source(NamedTuple):
 
     Attributes:
         model: Its graph, with one input `image` and one output `features` (N, D).
-        embed: The original: (N, H, W, 3) u8 RGB of the input's size to (N, D) f32.
+        embed: The original: images (H, W, 3) u8 RGB, of the input's size unless `prepares`, to (N, D) f32.
         metadata: How it is fed and where it comes from, without the prefix.
+        prepares: Whether `embed` resizes and cuts images itself, by its library's own functions.
     """
 
     model: ModelProto
-    embed: Callable[[np.ndarray], np.ndarray]
+    embed: Callable[[Any], np.ndarray]
     metadata: dict[str, str]
+    prepares: bool = False
 
 
 def set_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:

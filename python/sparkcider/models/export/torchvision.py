@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
-import warnings
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkcider._native import ModelError
-from sparkcider.models.export.source import OPSET, Source, rename
+from sparkcider.models.export.source import Source
+from sparkcider.models.export.torch import convert, libraries
 
 if TYPE_CHECKING:
     import numpy as np
-    from onnx import ModelProto
 
 
 def build(name: str, sides: tuple[int, int] | None, pooling: str, weights: str) -> Source:
@@ -25,7 +21,7 @@ def build(name: str, sides: tuple[int, int] | None, pooling: str, weights: str) 
         ModelError: The weights cannot be downloaded, or the network has no classifier to take off.
         ValueError: torchvision has no such network, or cannot build it so.
     """
-    torch, torchvision = _torch()
+    torch, torchvision = libraries("torchvision", "torchvision")
     if pooling != "avg":
         raise ValueError(f"networks of torchvision have their own pooling: leave pooling at avg, got {pooling}")
     known = torchvision.models.list_models(module=torchvision.models)
@@ -50,34 +46,28 @@ def build(name: str, sides: tuple[int, int] | None, pooling: str, weights: str) 
         "input_size": f"{height}x{width}",
         "layout": "NCHW",
         "color_order": "RGB",
-        "normalization": "torch",
+        "normalization": _normalization(recipe),
         "resize_mode": "center_crop",
         "crop_ratio": str(side / recipe.resize_size[0]),
         "filter": recipe.interpolation.value,
         "origin": f"torchvision {torchvision.__version__} models.{name}",
         "license": "BSD-3-Clause (torchvision); its authors' for weights",
-        "training_set": {"imagenet": f"ImageNet ({trained})", "none": "none: random weights"}.get(
+        "training_set": {"pretrained": f"ImageNet ({trained})", "none": "none: random weights"}.get(
             weights, f"unknown: weights of {Path(weights).name}"
         ),
     }
-    return Source(_convert(torch, network, height, width), embed, metadata)
+    return Source(convert(torch, network, height, width), embed, metadata)
 
 
-def _torch() -> tuple[Any, Any]:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-        import torch
-        import torchvision
-    except ImportError as error:
-        raise ImportError(
-            f"--from torchvision needs torch ({error.name} is missing): pip install torchvision onnx onnxscript"
-        ) from None
-    return torch, torchvision
+def _normalization(recipe: Any) -> str:
+    """`torch` for ImageNet's mean and std, which nearly all presets have."""
+    mean, std = (",".join(map(repr, values)) for values in (recipe.mean, recipe.std))
+    said = f"mean {mean} std {std}"
+    return "torch" if said == "mean 0.485,0.456,0.406 std 0.229,0.224,0.225" else said
 
 
 def _network(torch: Any, torchvision: Any, name: str, trained: Any, weights: str) -> Any:
-    if weights == "imagenet":
+    if weights == "pretrained":
         try:
             return torchvision.models.get_model(name, weights=trained)
         except OSError as error:
@@ -101,25 +91,3 @@ def _take_classifier_off(torch: Any, network: Any, name: str) -> None:
         raise ModelError(f"torchvision's {name} ends in no linear layer that could be taken off")
     parent, _, child = linear[-1].rpartition(".")
     setattr(network.get_submodule(parent), child, torch.nn.Identity())
-
-
-def _convert(torch: Any, network: Any, height: int, width: int) -> ModelProto:
-    import onnx
-
-    with tempfile.TemporaryDirectory(prefix="sparkcider-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = Path(folder, "torch.onnx")
-        with redirect_stdout(io.StringIO()):  # the exporter tells its progress
-            torch.onnx.export(
-                network,
-                (torch.zeros(2, 3, height, width),),
-                path,
-                dynamo=True,
-                external_data=False,
-                opset_version=OPSET + 1,  # the oldest that its exporter writes
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                verbose=False,
-            )
-        model = onnx.load(path)
-    rename(model, {model.graph.input[0].name: "image", model.graph.output[0].name: "features"})
-    return model

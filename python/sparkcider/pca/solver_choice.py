@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+SOLVERS = ("auto", "covariance", "gram", "randomized")
+
 MOST_FEATURES = 8_192
 """D up to which `auto` sums the scatter: 268 MB of moments, and minutes for its eigenvectors."""
 
@@ -31,7 +33,6 @@ class PcaSpec(NamedTuple):
         standardize: Scale each feature first.
         solver: `auto`, `covariance`, `gram` or `randomized`.
         max_k: Most components that `variance` takes with `randomized`.
-        skip_invalid: Leave invalid rows out.
     """
 
     k: int | None
@@ -39,7 +40,6 @@ class PcaSpec(NamedTuple):
     standardize: bool
     solver: str
     max_k: int
-    skip_invalid: bool
 
 
 class Step(Enum):

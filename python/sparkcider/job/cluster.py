@@ -1,0 +1,381 @@
+"""The job on Spark. The driver lists the files once; tasks fetch their files, so only features cross the JVM.
+
+Where the workers cannot open the files by themselves, Spark reads them (`binaryFile`), as it reads tables: a file
+system that only Hadoop has, or credentials that stand in Spark's settings.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+from pyspark import SparkFiles
+from pyspark.sql import Observation, SparkSession
+from pyspark.sql import functions as F
+
+from sparkcider.feature import PCA
+from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
+from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
+from sparkcider.job.resume import DONE
+from sparkcider.job.session import start_session
+from sparkcider.job.source import FileImages, checked, with_labels
+from sparkcider.job.waves import plan_tasks, wave_size
+from sparkcider.saved_stage import write_stage
+from sparkcider.spark import embedding
+from sparkcider.spark.delivery import deliver
+from sparkcider.spark.listing import listed
+from sparkcider.spark.progress import watch
+from sparkcider.spark.udf import model_reference
+from sparkcider.storage.fetch import fetch
+from sparkcider.storage.hadoop import files_of, is_classic, qualified, reachable
+from sparkcider.storage.listing import list_files
+from sparkcider.storage.uri import ALIASES, scheme_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkcider.job.config import JobConfig
+    from sparkcider.job.progress import Progress
+    from sparkcider.job.results import Partial
+    from sparkcider.spark.worker import ModelFile
+    from sparkcider.storage.files import Files
+
+FETCHED = ("s3", "gs", "abfss")
+"""Stores that a worker opens by itself, if it has credentials of its own."""
+
+
+@contextmanager
+def session_for(
+    spark: SparkSession | None, master: str | None, conf: Mapping[str, str] | None, *, verbose: bool
+) -> Iterator[SparkSession]:
+    """The session that is given, else the active one, else a new one, which ends with the block.
+
+    Args:
+        spark: The user's session.
+        master: Master of a new session.
+        conf: Settings of a new session.
+        verbose: Let the warnings of a new session through.
+    """
+    active = spark if spark is not None else SparkSession.getActiveSession()
+    if active is not None and master is None and not conf:
+        yield active
+        return
+    session = start_session(master, conf, verbose=verbose)
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+class SparkImages(NamedTuple):
+    """The images of a job.
+
+    Attributes:
+        files: Those that are files; None for the rows of a table.
+        found: How many there are, and what is known of them.
+        fetched: The workers open the files by themselves.
+        whole: They are all files of the input.
+    """
+
+    files: FileImages | None
+    found: dict[str, int]
+    fetched: bool
+    whole: bool = True
+
+    @property
+    def keys(self) -> pa.Table | None:
+        """`KEYS` of the files."""
+        return None if self.files is None else self.files.keys
+
+    def of(self, keys: pa.Table) -> SparkImages:
+        """Some of the files."""
+        files = FileImages(keys)
+        return SparkImages(files, files.found, self.fetched, whole=False)
+
+
+class _Wave(NamedTuple):
+    """Rows of one write: `embedding.ROWS_AND_STEPS`, from so many tasks and so many files."""
+
+    rows: DataFrame
+    tasks: int
+    files: int
+
+
+class SparkEngine:
+    """Runs the stages of a job on Spark, classic or Connect.
+
+    Args:
+        session: The session.
+        config: The job.
+        progress: Is told what happens.
+
+    Raises:
+        FileExistsError: A table that the job is to write exists and may not be replaced.
+        ValueError: There is no schema of that name.
+    """
+
+    name = "spark"
+
+    def __init__(self, session: SparkSession, config: JobConfig, progress: Progress) -> None:
+        self._session, self._config, self._progress = session, config, progress
+        self._input = config.input if config.input.startswith(TABLE) else reachable(session, config.input)
+        self._seconds = dict.fromkeys(embedding.STEPS, 0.0)
+        self._check_tables()
+
+    def location(self, path: str) -> str:
+        """The full URI of a path as Spark reads it."""
+        return path if path.startswith(TABLE) else qualified(self._session, reachable(self._session, path))
+
+    def files(self, uri: str) -> Files:
+        """The files of a full URI."""
+        return files_of(self._session, uri)
+
+    def images(self) -> SparkImages:
+        """The images of the job, listed; of a table only its rows are counted."""
+        if self._config.is_table:
+            return SparkImages(None, {"files": self._table.count()}, fetched=False)
+        found = self._listed(self.location(self._config.input))
+        files = checked(with_labels(found, self._config), self._config)
+        return SparkImages(files, files.found, fetched=self._fetches(files.keys["path"][0].as_py()))
+
+    def embed(self, images: SparkImages, partial: Partial) -> None:
+        """Embeds all images and adds them to the table `features`, a wave after the other."""
+        done = errors = 0
+        with self._progress.counting(images.found["files"]) as count:
+            for wave in self._waves(images):
+                metrics = Observation()
+                seconds = [F.sum(step).alias(step) for step in embedding.STEPS]
+                rows = wave.rows.observe(metrics, F.count("error").alias("errors"), *seconds)
+
+                def advance(share: float, before: int = done, files: int = wave.files) -> None:
+                    count.raise_to(before + int(share * files))
+
+                with watch(self._session, advance):
+                    rows.drop(*embedding.STEPS).write.mode("append").parquet(partial.child("features"))
+                for step in embedding.STEPS:
+                    self._seconds[step] += metrics.get[step] or 0.0
+                done, errors = done + wave.files, errors + metrics.get["errors"]
+                count.raise_to(done)
+                count.add(0, metrics.get["errors"])
+                check_error_rate(self._config, done, errors)
+
+    def count(self, partial: Partial) -> Counts:
+        """Counts the rows of the table `features`."""
+        reason = F.regexp_replace("error", PARTICULARS, "N").alias("reason")
+        rows = self._features(partial.child("features")).groupBy("label", "error_kind", reason)
+        counts = Counts()
+        for row in rows.agg(F.count("*").alias("count"), F.min("path").alias("example")).collect():
+            counts.files[row["label"]] += row["count"]
+            if row["reason"] is not None:
+                fault = Fault(row["error_kind"], row["reason"])
+                counts.add_failed(row["label"], fault, row["count"], row["example"])
+        return counts
+
+    def keys(self, folder: str) -> pa.Table:
+        """`DONE` of all rows in a folder of features."""
+        return _collected(self._features(folder).select(*DONE.names), DONE)
+
+    def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
+        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+        rows = self._features(folder)
+        if kept is not None:
+            labels = self._session.createDataFrame(
+                list(zip(*(kept[name].to_pylist() for name in ("path", "label")))), "path string, label string"
+            )
+            rows = rows.drop("label").join(labels, "path").select(*rows.columns)
+        rows.write.mode("append").parquet(partial.child("features"))
+
+    def reduce(self, partial: Partial) -> list[float]:
+        """Fits the PCA, writes the table `pca` and `pca-model`; gives the share of the variance per component."""
+        config = self._config
+        asked: dict[str, Any] = {"variance": config.pca_variance or DEFAULT_VARIANCE}
+        if config.pca_k is not None:
+            asked = {"k": config.pca_k}
+        good = self._features(partial.child("features")).where("features is not null")
+        pca = PCA(inputCol="features", outputCol="pca", standardize=config.standardize, center=config.center, **asked)
+        model = pca.fit(good)
+        model.transform(good).select("path", "label", "pca").write.parquet(partial.child("pca"))
+        # the same files as `model.save` gives, without a job of Spark for each of them
+        write_stage(partial.files, partial.child("pca-model"), model.write().saved())
+        return [float(ratio) for ratio in model.explainedVariance.toArray()]
+
+    def write_text(self, partial: Partial, table: str, form: str) -> None:
+        """Writes a table as JSON or CSV, too."""
+        rows = self._session.read.parquet(partial.child(table)).drop("length", "modified")
+        target = partial.child(f"{table}-{form}")
+        if form == "json":
+            rows.write.option("ignoreNullFields", "false").json(target)
+        else:
+            _write_csv(rows, table, target)
+
+    def _check_tables(self) -> None:
+        """Looks at the tables of the catalog that the job is to write, before it has done any work."""
+        catalog, config = self._session.catalog, self._config
+        for name in config.table_names.values():
+            schema = _schema_of(name)
+            if schema is not None and not catalog.databaseExists(schema):
+                raise ValueError(f"to_table {name}: there is no schema {schema}: create it, or correct the name")
+            if catalog.tableExists(name) and config.mode == "error" and not config.resume:
+                raise FileExistsError(f"table {name} exists already: use mode 'overwrite', or choose another name")
+
+    def publish(self, partial: Partial) -> None:
+        """Writes the tables of Spark's catalog that the job is to write."""
+        names = self._config.table_names
+        if names:
+            with self._progress.stage("tables", ", ".join(names.values())) as done:
+                for part, name in names.items():
+                    rows = self._session.read.parquet(partial.child(part))
+                    rows.write.mode("overwrite").saveAsTable(name)
+                done("written")
+
+    def profile(self) -> dict[str, Any]:
+        """Seconds of all tasks together by step."""
+        return {"worker_seconds": {step: round(seconds, 3) for step, seconds in self._seconds.items()}}
+
+    def versions(self) -> dict[str, str]:
+        """The version of Spark."""
+        return {"spark": self._session.version}
+
+    def _features(self, folder: str) -> DataFrame:
+        # a schema that is given costs no job of its own
+        return self._session.read.schema(embedding.ROWS).parquet(folder)
+
+    def _listed(self, location: str) -> pa.Table:
+        """path, length and modificationTime of all files: by this process where it sees them, else by Spark."""
+        if is_classic(self._session) and scheme_of(location) == "file":
+            return list_files(location, glob=self._config.glob)
+        return listed(self._session, self._input, self._config.glob)
+
+    def _fetches(self, path: str) -> bool:
+        """Whether a worker opens this file by itself."""
+        scheme = ALIASES.get(scheme_of(path), scheme_of(path))
+        if scheme == "file":
+            return True
+        if scheme not in FETCHED or self._has_hadoop_settings():
+            return False
+
+        def attempt(_batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            # one fault by chance must not decide how all files are read
+            found = next(iter(fetch([path], retries=2, timeout=10)))
+            yield pa.RecordBatch.from_pydict({"reason": pa.array([found.reason], pa.string())})
+
+        row = self._session.range(0, 1, 1, 1).mapInArrow(attempt, "reason string").first()
+        return row is not None and row["reason"] is None
+
+    def _has_hadoop_settings(self) -> bool:
+        """Whether Spark was told how to reach a store: its workers' own file systems were not."""
+        if not is_classic(self._session):
+            return True
+        settings = self._session.sparkContext.getConf().getAll()
+        return any(key.startswith(("spark.hadoop.fs.", "fs.")) for key, _ in settings)
+
+    def _waves(self, images: SparkImages) -> Iterator[_Wave]:
+        """The rows of all images, a wave when the one before is written."""
+        model, _ = model_reference(self._session, self._config.model, dict(self._config.options))
+        if images.files is None or not images.fetched:
+            yield _Wave(self._read_by_spark(images, model), 1, images.found["files"])
+            return
+        cores = self._cores
+        bounds = plan_tasks(images.files.keys["length"].to_numpy(), cores)
+        content = embedding.write_listing(images.files.keys, bounds)
+        listing = f"sparkcider-{sha256(content).hexdigest()}.listing"
+        deliver(self._session, listing, lambda: content)
+
+        def embed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return embedding.embed_listed(batches, listing, model, SparkFiles.get)
+
+        start, before = 0, None
+        while start < len(bounds) - 1:
+            end = min(start + wave_size(cores, before), len(bounds) - 1)
+            begin = time.perf_counter()
+            tasks = self._session.range(start, end, 1, end - start)
+            yield _Wave(tasks.mapInArrow(embed, embedding.ROWS_AND_STEPS), end - start, bounds[end] - bounds[start])
+            start, before = end, (end - start, time.perf_counter() - begin)
+
+    def _read_by_spark(self, images: SparkImages, model: ModelFile) -> DataFrame:
+        """The rows of images that Spark reads."""
+        label_regex = self._config.label_regex
+
+        def embed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return embedding.embed_rows(batches, label_regex, model, SparkFiles.get)
+
+        content = self._table_content() if images.files is None else self._file_content(images)
+        return content.mapInArrow(embed, embedding.ROWS_AND_STEPS)
+
+    def _table_content(self) -> DataFrame:
+        """path, modified and content of a table."""
+        path = F.col(f"`{self._config.path_column or 'path'}`").cast("string").alias("path")
+        content = F.col(f"`{self._config.content_column}`").alias("content")
+        return self._table.select(path, F.lit(None).cast("long").alias("modified"), content)
+
+    def _file_content(self, images: SparkImages) -> DataFrame:
+        """path, modified and content of files."""
+        reader = self._session.read.format("binaryFile").option("recursiveFileLookup", "true")
+        if images.whole or images.keys is None:
+            if self._config.glob is not None:
+                reader = reader.option("pathGlobFilter", self._config.glob)
+            files = reader.load(self._input)
+        else:  # letters that mean something in a glob are escaped
+            files = reader.load([re.sub(r"([*?\[\]{}\\])", r"\\\1", path) for path in images.keys["path"].to_pylist()])
+        files = files.select("path", F.unix_millis("modificationTime").alias("modified"), "content")
+        if not self._cores or images.keys is None:
+            return files
+        # Spark counts 4 MB for opening a file, so that a task gets 31 small images: too few.
+        return files.coalesce(len(plan_tasks(images.keys["length"].to_numpy(), self._cores)) - 1)
+
+    @cached_property
+    def _table(self) -> DataFrame:
+        """The input as a table, whose columns are checked.
+
+        Raises:
+            ValueError: A column is missing.
+            TypeError: The column of images is not binary.
+        """
+        config = self._config
+        if config.input.startswith(TABLE):
+            table = self._session.table(config.input[len(TABLE) :])
+        else:
+            table = self._session.read.parquet(self._input)
+        kinds = dict(table.dtypes)
+        content, path = str(config.content_column), config.path_column or "path"
+        for option, column in (("content_column", content), ("path_column", path)):
+            if column not in kinds:
+                raise ValueError(f"{option} {column} is not a column of {config.input}; it has {', '.join(kinds)}")
+        if kinds[content] != "binary":
+            raise TypeError(f"content_column {content} must be binary (encoded images), got {kinds[content]}")
+        return table
+
+    @property
+    def _cores(self) -> int:
+        """Cores of the cluster as it is now; 0 on Connect, where a client does not know."""
+        return self._session.sparkContext.defaultParallelism if is_classic(self._session) else 0
+
+
+def _schema_of(table: str) -> str | None:
+    """The catalog and schema in a table's name, as Spark quotes names; None if it has neither."""
+    parts = re.findall(r"`(?:[^`]|``)*`|[^.`]+", table)
+    return ".".join(parts[:-1]) or None
+
+
+def _collected(rows: DataFrame, schema: pa.Schema) -> pa.Table:
+    """The rows on the driver, as the schema names and types them."""
+    if hasattr(rows, "toArrow"):  # Spark >= 4.0
+        table = rows.toArrow()
+        return pa.table([column.cast(kind) for column, kind in zip(table.columns, schema.types)], schema=schema)
+    columns = list(zip(*rows.collect())) or [()] * len(schema)
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types)], schema=schema)
+
+
+def _write_csv(rows: DataFrame, array: str, path: str) -> None:
+    """CSV as pandas reads it: a header, doubled quotes, the array as JSON text (`json.loads` gives a list)."""
+    text = rows.withColumn(array, F.to_json(array))
+    options: dict[str, Any] = {"header": True, "escape": '"'}
+    # by default Spark trims labels and paths that begin or end with a space
+    options.update(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False)
+    text.write.options(**options).csv(path)

@@ -1,0 +1,101 @@
+"""What this machine lets a job have: cores, memory, and how several workers share it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Lock
+from typing import TYPE_CHECKING
+
+from sparkcider import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IMAGE_BYTES = 192 << 20
+"""Of images at once, for each worker: one of 12 megapixels, at `PIXEL_BYTES`, with its file."""
+
+PIXEL_BYTES = 12
+"""Most that decoding and resizing hold of a pixel: RGB, what the codec keeps, and the rows of the first pass."""
+
+WEIGHTS_COPIES = 3
+"""Of a model's file in a session: the weights, their prepacked form, and the arena."""
+
+PROCESS_BYTES = 128 << 20
+"""Python, pyarrow and ONNX Runtime before the first image."""
+
+# The limit of the container, then of the machine: cgroup v2, cgroup v1 (Linux documentation, admin-guide/cgroup-*).
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def plan_workers(model_bytes: int, asked: int | None) -> tuple[int, str]:
+    """How many workers a job gets, and why, in words.
+
+    Args:
+        model_bytes: Size of the model's file.
+        asked: The user's number, which is taken as it is.
+    """
+    if asked is not None:
+        return asked, "as asked for"
+    cores, memory = _native._available_cores(), available_memory()  # noqa: SLF001 - asks the native module what users need not
+    fit = (memory - PROCESS_BYTES) // (IMAGE_BYTES + WEIGHTS_COPIES * model_bytes)
+    if fit < cores:
+        return max(fit, 1), f"{cores} cores, but {memory / 1e9:.1f} GB of memory"
+    return cores, "one for each core"
+
+
+def available_memory() -> int:
+    """Bytes of memory that this process may still take, as its container or its machine grants them."""
+    found = [_available_of_the_machine()]
+    for path in _LIMITS:
+        try:
+            limit = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal():  # `max` says that there is no limit
+            found.append(int(limit) - peak_memory())
+    return max(min(found), 0)
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has had resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10  # macOS counts bytes, Linux KiB
+
+
+def _available_of_the_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return sys.maxsize
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values["MemAvailable"].split()[0]) << 10
+
+
+class MemoryBudget:
+    """Bytes that workers share; who needs more than all of them waits until it is alone.
+
+    Args:
+        total: Bytes in all.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._changed = Condition()
+        self._turn = Lock()  # who waits for much is not overtaken by those who need little
+
+    @contextmanager
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Waits until `needed` bytes are free, and holds them while the block runs."""
+        needed = min(needed, self._total)
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self._free >= needed)
+            self._free -= needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += needed
+                self._changed.notify_all()

@@ -1,0 +1,44 @@
+"""The label of an image, from its path; both engines and Spark's workers find it here."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def labels_of(paths: Iterable[str | None], label_regex: str | None) -> list[str | None]:
+    """The label of each path: the name of its folder, or the first group of the expression; None where there is none.
+
+    Args:
+        paths: Full paths or URIs.
+        label_regex: Regular expression of Python's `re`, searched in the path; None: the folder's name.
+
+    Example:
+        >>> labels_of(["file:/photos/Lime/1.jpg", "1.jpg"], None)
+        ['Lime', None]
+        >>> labels_of(["file:/photos/Lime/1.jpg", None], "/([A-Z])[^/]*/")
+        ['L', None]
+    """
+    if label_regex is None:
+        return [_folder(path) for path in paths]
+    search = re.compile(label_regex).search
+    found = (None if path is None else search(path) for path in paths)
+    return [match[1] or None if match else None for match in found]
+
+
+def check_label_regex(label_regex: str) -> None:
+    """Raises ValueError for what `labels_of` cannot search with."""
+    try:
+        groups = re.compile(label_regex).groups
+    except re.error as error:
+        raise ValueError(f"label_regex {label_regex} is not a regular expression of Python: {error}") from None
+    if groups == 0:
+        raise ValueError(f"label_regex {label_regex} must have a group, such as ([^/]+), for the label")
+
+
+def _folder(path: str | None) -> str | None:
+    parts = (path or "").rsplit("/", 2)
+    return parts[-2] or None if len(parts) > 1 else None

@@ -1,0 +1,156 @@
+"""How images are prepared, as a file beside the model says it: the JSON of four libraries to our own options.
+
+    huggingface     preprocessor_config.json, processor_config.json
+    timm            config.json with a pretrained_cfg
+    open_clip       open_clip_config.json
+    torchvision     a preset's attributes in a file of any name
+
+A field that changes pixels and is not supported is refused by its name, and so is one that is not known; each module
+lists the fields that change no pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from sparkcider._native import ModelError, _model_summary
+from sparkcider.models.descriptions import huggingface, open_clip, timm, torchvision
+from sparkcider.options import Description
+from sparkcider.storage.remote import open_remote
+from sparkcider.storage.uri import local_path, redacted_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import TypeAlias
+
+NAMES = ("preprocessor_config.json", "processor_config.json", "open_clip_config.json", "config.json")
+"""Files beside a model that may hold a description, in the order in which they are looked for."""
+
+HUB_FOLDER = "onnx"
+"""Where hubs keep ONNX files; the description lies in the folder above."""
+
+NONE = "none"
+"""The value of `preprocessing` that says: read no description."""
+
+_SAID = "sparkcider.normalization"
+"""The metadata by which a model file describes itself."""
+
+
+Preprocessing: TypeAlias = Union["str | os.PathLike[str]", Description, None]
+"""Of the option `preprocessing`."""
+
+
+def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None) -> Description | None:
+    """The description that holds for a model file.
+
+    Args:
+        model: Its path on this machine.
+        preprocessing: A description, the path or URI of one, or `none`. Default: the file beside the model, unless the
+            model says `sparkcider.normalization` itself.
+
+    Returns:
+        The description; None where there is none.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelError: It is no description, or says what is not supported.
+        ValueError: The model is `pixels`, which is no file.
+    """
+    if isinstance(preprocessing, Description):
+        return preprocessing
+    if preprocessing is not None and os.fspath(preprocessing) == NONE:
+        return None
+    if os.fspath(model) == "pixels":
+        if preprocessing is not None:
+            raise ValueError(f"preprocessing must be left out, as pixels is no file, got {os.fspath(preprocessing)!r}")
+        return None
+    if preprocessing is not None:
+        return read(preprocessing)
+    found = beside(Path(model))
+    return None if found is None or _describes_itself(model) else read(found)
+
+
+def beside(model: Path) -> Path | None:
+    """The description that lies in the folder of a model file, or above a folder called `onnx`.
+
+    A `config.json` counts only if it has a `pretrained_cfg`: that of transformers is about the network.
+    """
+    folders = [model.parent, *([model.parent.parent] if model.absolute().parent.name == HUB_FOLDER else [])]
+    for path in (folder / name for folder in folders for name in NAMES):
+        if path.is_file() and (path.name != "config.json" or "pretrained_cfg" in _parsed(str(path))):
+            return path
+    return None
+
+
+def read(reference: str | os.PathLike[str]) -> Description:
+    """Reads a description.
+
+    Args:
+        reference: The path or URI of a JSON file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelError: It is no description, or says what is not supported.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "preprocessor_config.json")
+        >>> file.write_text('{"image_processor_type": "ViTImageProcessor", "size": 384}')
+        58
+        >>> dict(read(file).entries)["input_size"]
+        '384x384'
+    """
+    file = os.fspath(reference)
+    shown = redacted_uri(file)
+    return Description(shown, tuple(sorted(_entries(shown, _parsed(file)).items())))
+
+
+def _entries(file: str, values: Mapping[str, Any]) -> Mapping[str, str]:
+    nested = values.get("image_processor")
+    if isinstance(nested, dict):
+        values = nested
+    if isinstance(values.get("pretrained_cfg"), dict):
+        return timm.read(file, values["pretrained_cfg"])
+    if isinstance(values.get("preprocess_cfg"), dict):
+        return open_clip.read(file, values["preprocess_cfg"], values.get("model_cfg"))
+    if "image_processor_type" in values or "feature_extractor_type" in values:
+        return huggingface.read(file, values)
+    if "crop_size" in values and "resize_size" in values:
+        return torchvision.read(file, values)
+    if isinstance(values.get("input_size"), list):
+        return timm.read(file, values, prefix="")
+    raise ModelError(
+        f"{file} does not describe how images are prepared: expected an image_processor_type or feature_extractor_type "
+        "(transformers), a pretrained_cfg (timm), a preprocess_cfg (open_clip), or crop_size and resize_size "
+        f"(torchvision), got {', '.join(values) or 'no fields'}"
+    )
+
+
+def _parsed(file: str) -> dict[str, Any]:
+    try:
+        values = json.loads(_content(file))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise ModelError(f"{redacted_uri(file)} cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{redacted_uri(file)} must hold a JSON object, got {type(values).__name__}")
+    return values
+
+
+def _content(file: str) -> bytes:
+    if "://" in file and not file.startswith("file:"):
+        with open_remote(file) as remote:
+            content: bytes = remote.stream.read()
+            return content
+    path = local_path(file) if file.startswith("file:") else Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"preprocessing file not found: {path}")
+    return path.read_bytes()
+
+
+def _describes_itself(model: str | os.PathLike[str]) -> bool:
+    metadata = _model_summary(model)[3]
+    return any(key == _SAID for key, _ in metadata)
