@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyspark.sql import SparkSession
+
+    from sparkcider.job import JobConfig
 
 REPOSITORY = Path(__file__).parent
 
@@ -46,6 +49,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         sql.SparkSession.builder.master("local[2,2]")
         .appName("sparkcider tests")
         .config("spark.driver.memory", "2g")
+        # Many small queries, few of them twice: the optimising compiler would cost more than it saves.
+        .config("spark.driver.defaultJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.ui.enabled", "false")
@@ -60,6 +65,19 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module", params=["embedded", "spark"])
+def run(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
+    """Runs a job on one of the engines, whose results must be the same."""
+    from sparkcider import job
+
+    session = request.getfixturevalue("spark") if request.param == "spark" else None
+
+    def run_on_engine(config: JobConfig, progress: Callable[[str], None] = lambda _line: None) -> dict[str, Any]:
+        return job.run(replace(config, engine=request.param), spark=session, progress=progress)
+
+    return run_on_engine
 
 
 @pytest.fixture(autouse=True)

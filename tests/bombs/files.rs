@@ -41,6 +41,12 @@ pub fn bombs() -> Vec<Bomb> {
         bomb("icc.webp", webp_with(*b"ICCP", 0xFFFF_FFF0), small, None),
         bomb("canvas.webp", webp_frame_larger_than_its_canvas(), 1, Some("on a canvas of 1 x 1")),
         bomb("rle.bmp", rle_bmp(13_000), 13_000 * 13_000, Some("end of data")),
+        bomb("sides.ico", icon(&png(u32::from(u16::MAX), u32::from(u16::MAX), &[]), 32), 0, Some("over the limit")),
+        bomb("rle.ico", icon(&bitmap(&rle_bmp(13_000)), 8), 13_000 * 13_000, Some("end of data")),
+        bomb("entries.ico", many_entries(), small, None),
+        bomb("sides.qoi", qoi(u32::MAX, u32::MAX, &[]), 0, Some("over the limit")),
+        bomb("nothing.qoi", qoi(13_000, 13_000, &[0xFD; 16]), 0, Some("end of data")),
+        bomb("runs.qoi", qoi(13_000, 13_000, &vec![0xFD; 13_000 * 13_000 / 62 + 1]), 13_000 * 13_000, None),
         bomb("tiles.tif", many_tiles(), 1 << 20, Some("1048576 values")),
         bomb("counts.tif", tiff(&[(256, 4, 1, 9), (257, 4, 1, 9), (273, 1, 8 << 20, 8)]), 0, Some("8388608 values")),
         bomb("samples.tif", strip(1 << 20, 1, 1, 60_000, 64), 1 << 20, Some("60000 samples")),
@@ -198,6 +204,33 @@ fn rle_bmp(side: u32) -> Vec<u8> {
     file
 }
 
+/// An icon or cursor of one image, which its directory gives `bits` per pixel.
+fn icon(image: &[u8], bits: u16) -> Vec<u8> {
+    let size = u32::try_from(image.len()).unwrap();
+    [&b"\0\0\x01\0\x01\0\0\0\0\0\x01\0"[..], &bits.to_le_bytes(), &size.to_le_bytes(), &[22, 0, 0, 0], image].concat()
+}
+
+/// A BMP as an icon holds it: without its file header, with twice the height.
+fn bitmap(bmp: &[u8]) -> Vec<u8> {
+    let mut bitmap = bmp[14..].to_vec();
+    let height = u32::from_le_bytes(bitmap[8..12].try_into().unwrap());
+    bitmap[8..12].copy_from_slice(&(height * 2).to_le_bytes());
+    bitmap
+}
+
+/// An icon of 65,535 images that are all the same.
+fn many_entries() -> Vec<u8> {
+    let mut file = fixture("RGB.ico");
+    let at = u32::from(u16::MAX) * 16 + 6;
+    file[18..22].copy_from_slice(&at.to_le_bytes());
+    [b"\0\0\x01\0\xFF\xFF", &file[6..22].repeat(usize::from(u16::MAX))[..], &file[22..]].concat()
+}
+
+/// A QOI of four channels with this data.
+fn qoi(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
+    [&b"qoif"[..], &width.to_be_bytes(), &height.to_be_bytes(), &[4, 0], data].concat()
+}
+
 /// A TIFF of these entries: tag, type, count, value. Offsets count from its start; data follow the directory.
 fn tiff(entries: &[(u16, u16, u32, u32)]) -> Vec<u8> {
     let mut file = b"II*\0\x08\0\0\0".to_vec();
@@ -311,6 +344,9 @@ pub fn large() -> Vec<(&'static str, Vec<u8>)> {
     let rgba = vec![60; pixels * 4];
     image_webp::WebPEncoder::new(&mut webp).encode(&rgba, width, height, image_webp::ColorType::Rgba8).unwrap();
     files.push(("lossless.webp", webp.into_inner()));
+    let mask = vec![0; width.div_ceil(32) as usize * 4 * height as usize];
+    files.push(("bitmap.ico", icon(&[bitmap(&bmp(24)), mask].concat(), 24)));
+    files.push(("pixels.qoi", qoi(width, height, &b"\xFE\x01\x02\x03\xFF\x03\x02\x01\x80".repeat(pixels / 2))));
     files
 }
 

@@ -56,6 +56,27 @@ def main() -> None:
     free = value("image", ["N", 3, "H", "W"])
     write("any_size", [conv, pool, flat], [free], [value("features", ["N", CHANNELS])], [kernel], told)
 
+    # images and texts as hubs have them: all axes open, a class before the patches, what compares the two comes first
+    rows = [
+        helper.make_node("Conv", ["pixel_values", "kernel"], ["patches"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Reshape", ["patches", "flat"], ["rows"]),
+        helper.make_node("Transpose", ["rows"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("Shape", ["pixel_values"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["n"]),
+        helper.make_node("Concat", ["n", "one_token"], ["axes"], axis=0),
+        helper.make_node("Expand", ["token", "axes"], ["class"]),
+        helper.make_node("Concat", ["class", "turned"], ["last_hidden_state"], axis=1),
+        helper.make_node("ReduceMean", ["last_hidden_state"], ["image"], axes=[1], keepdims=0),
+        helper.make_node("Transpose", ["words"], ["words_turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["image", "words_turned"], ["scores"]),
+    ]
+    weights = {"flat": [0, CHANNELS, -1], "zero": [0], "one_token": [1, CHANNELS]}
+    constants = [numpy_helper.from_array(np.array(values), name) for name, values in weights.items()]
+    token = numpy_helper.from_array(np.arange(1, 5, dtype=np.float32).reshape(1, 1, CHANNELS), "token")
+    inputs = [value("words", ["M", CHANNELS]), value("pixel_values", ["N", "C", "H", "W"])]
+    outputs = [value("scores", ["N", "M"]), value("last_hidden_state", ["N", "T", CHANNELS])]
+    write("joint_tokens", rows, inputs, outputs, [kernel, token, *constants], {})
+
     # what is no image network
     text = value("text", ["N"], TensorProto.STRING)
     same = helper.make_node("Identity", ["text"], ["out"])

@@ -29,7 +29,7 @@ def main(images: str, out: Path, model: str) -> None:
         if time.monotonic() > end:
             raise TimeoutError("no second executor came")
         context.parallelize(range(8), 8).foreach(lambda _: time.sleep(0.5))  # a backlog: Spark asks for an executor
-    run(spark, JobConfig(input=images, output=f"{out}/late", model=model, pca_k=3))
+    run(JobConfig(input=images, output=f"{out}/late", model=model, pca_k=3), spark=spark)
     spark.stop()
 
 

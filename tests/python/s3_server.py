@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -85,7 +86,8 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def role_store() -> Iterator[RoleStore]:
-    """The server on a port of its own, ended with the block."""
+    """The server on a port of its own, without a bucket, ended with the block."""
+    moto_api_backend.reset()  # moto keeps one state per process: an earlier test's buckets would still be there
     store = RoleStore()
     server = make_server("127.0.0.1", 0, store, threaded=True, request_handler=_Quiet)
     store.url = f"http://127.0.0.1:{server.server_port}"

@@ -94,10 +94,10 @@ def standalone_master(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def standalone_worker(folder: Path, name: str, master: str) -> Iterator[Path]:
+def standalone_worker(folder: Path, name: str, master: str, host: str = "127.0.0.1") -> Iterator[Path]:
     """A worker of one core; yields the folder that its executors work in."""
     log, work = folder / f"{name}.log", folder / name
-    words = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g", "--work-dir", str(work)]
+    words = ["--host", host, "--webui-port", "0", "--cores", "1", "--memory", "1g", "--work-dir", str(work)]
     command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker", *words, master]
     with running(command, log) as process:
         waited_for("(registered) with master", log, process)

@@ -47,9 +47,18 @@ class ReportingWorker:
     def embed_pandas(self, *args: Any, **options: Any) -> Iterator[Any]:
         return self._reported(worker.embed_pandas(*args, **options))
 
+    def project(self, *args: Any, **options: Any) -> Iterator[Any]:
+        return worker.project(*args, **options)
+
+    def scale(self, *args: Any, **options: Any) -> Iterator[Any]:
+        return worker.scale(*args, **options)
+
+    def in_pandas(self, *args: Any, **options: Any) -> Iterator[Any]:
+        return worker.in_pandas(*args, **options)
+
     def _reported(self, batches: Iterator[Any]) -> Iterator[Any]:
         for rows in batches:
-            line = {"pid": os.getpid(), "rows": len(rows), "opened": worker._extractor.cache_info().misses}
+            line = {"pid": os.getpid(), "rows": len(rows), "opened": worker.open_extractor.cache_info().misses}
             with Path(self.report).open("a") as report:  # one short write: lines of two processes do not mix
                 report.write(json.dumps(line) + "\n")
             yield rows

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from connect_port import connect_port
 
 import sparkcider
 from sparkcider.models import available
@@ -103,13 +104,14 @@ def test_the_databricks_notebook_runs_on_connect() -> None:
     if int(pytest.importorskip("pyspark").__version__.split(".")[0]) < 4:
         pytest.skip("files reach the workers of Spark Connect from 4.0 on")
     notebook = REPOSITORY / "bootstrap" / "databricks" / "notebook.py"
-    answer = subprocess.run(
-        [sys.executable, "-c", RUN_CELLS, notebook],
-        env={**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with connect_port():
+        answer = subprocess.run(
+            [sys.executable, "-c", RUN_CELLS, notebook],
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert answer.returncode == 0, answer.stderr
     rows = [line.split("|") for line in answer.stdout.splitlines() if re.match(r"\|(\d+|broken)\.", line)]
     assert len(rows) == 20

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sparkcider
-from sparkcider import cli, job
+from sparkcider import cli
 from sparkcider.job import JobConfig
+from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ MINIMUM = ["run", "--input", "in", "--output", "out", "--model", "pixels"]
 
 
 def parsed(*words: str) -> JobConfig:
-    return cli._config(cli._parser().parse_args([*MINIMUM, *words]))
+    return cli.run._config(cli._parser().parse_args([*MINIMUM, *words]))
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_arguments: Any, **_options: Any) -> None:
         raise AssertionError("Spark was started")
 
-    monkeypatch.setattr(job, "start_session", start)
+    monkeypatch.setattr("sparkcider.job.cluster.start_session", start)
 
 
 def test_every_option_of_run_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]):
@@ -62,8 +63,8 @@ def test_nothing_said_means_the_libraries_defaults():
 def test_options_have_the_names_of_the_library():
     words = (
         "--input-size 192x256 --resize-mode center_crop --crop-ratio 0.9 --filter box --layout NHWC --color-order BGR "
-        "--normalization 0.5,0.4,0.3/0.2,0.2,0.1 --pooling max --layer top --layer-layout NHWC --intra-threads 2 "
-        "--no-exif --max-pixels 1000 --background 255,0,7"
+        "--normalization 0.5,0.4,0.3/0.2,0.2,0.1 --pooling max --prefix-tokens 5 --layer top --layer-layout NHWC "
+        "--l2-normalize --intra-threads 2 --decode scaled --no-exif --max-pixels 1000 --background 255,0,7"
     )
     assert parsed(*words.split()).options == {
         "input_size": (192, 256),
@@ -74,15 +75,19 @@ def test_options_have_the_names_of_the_library():
         "layout": "NHWC",
         "color_order": "BGR",
         "pooling": "max",
+        "prefix_tokens": 5,
         "layer": "top",
         "layer_layout": "NHWC",
+        "l2_normalize": True,
         "intra_threads": 2,
+        "decode": "scaled",
         "apply_exif": False,
         "max_pixels": 1000,
         "background": (255, 0, 7),
     }
     assert parsed("--input-size", "224").options == {"input_size": 224}
     assert parsed("--normalization", "torch").options == {"normalization": "torch"}
+    assert parsed("--no-l2-normalize").options == {"l2_normalize": False}
 
 
 def test_the_jobs_options_arrive():
@@ -129,8 +134,8 @@ def test_a_model_that_is_no_onnx_is_code_1_and_shows_a_traceback_only_if_asked(
     words = [*MINIMUM, "--model", str(model), "--normalization", "tf"]
     assert cli.main(words) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith(f"sparkcider: model {model}: ")
+    assert len(lines) == 2  # the engine, and the error
+    assert lines[1].startswith(f"sparkcider: model {model}: ")
     assert cli.main([*words, "--verbose"]) == 1
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
@@ -178,7 +183,7 @@ def test_the_demo_shows_labels_variance_speed_and_where_the_result_is(tmp_path: 
     lines = answer.stdout.splitlines()
     assert sum(line.split()[-2:] == ["12", "12"] for line in lines) == 19
     assert any(line.startswith("Apple Green") and line.split()[-2:] == ["13", "12"] for line in lines)
-    assert any(line.startswith("1 x JPEG: ") for line in lines)
+    assert any(line.startswith("1 x truncated: JPEG: ") for line in lines)
     assert any(line.endswith(" images/s") for line in lines)
     result = tmp_path / "my demo" / "result"
     assert lines[-1] == f"Result: {result}"
@@ -187,13 +192,47 @@ def test_the_demo_shows_labels_variance_speed_and_where_the_result_is(tmp_path: 
     assert f"... {summary['pca']['k']} in all" in answer.stdout
 
 
+@pytest.mark.parametrize("engine", ["embedded", "spark"])
 def test_a_missing_input_is_one_line_and_leaves_nothing(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: str,
 ):
-    monkeypatch.setattr(job, "start_session", lambda *_arguments, **_options: spark)
+    monkeypatch.setattr("sparkcider.job.cluster.start_session", lambda *_arguments, **_options: spark)
     monkeypatch.setattr(spark, "stop", lambda: None)
     words = ["run", "--input", f"{tmp_path}/nowhere", "--output", f"{tmp_path}/out", "--model", "pixels"]
-    assert cli.main(words) == 2
+    assert cli.main([*words, "--engine", engine]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"input     {tmp_path}/nowhere ...", f"sparkcider: input {tmp_path}/nowhere does not exist"]
+    assert lines[0] == f"engine    {engine} (as asked for)"
+    assert lines[-2:] == [
+        f"input     {tmp_path}/nowhere ...",
+        f"sparkcider: input file:{tmp_path}/nowhere does not exist",
+    ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_model_the_command_lists_those_at_hand(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["run", "--input", "in", "--output", "out"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("sparkcider: --model is required. At hand: fruits-tiny, pixels.")
+    assert "sparkcider export mobilenet_v2" in lines[-1]
+    assert len(lines) <= 4
+
+
+def test_quiet_prints_nothing_but_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_samples(tmp_path / "images", images_per_label=2)
+    words = ["run", "--input", f"{tmp_path}/images", "--output", f"{tmp_path}/out", "--model", "fruits-tiny", "--quiet"]
+    assert cli.main([*words, "--engine", "embedded"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert cli.main([*words, "--engine", "embedded"]) == 2
+    assert "exists; take another name" in capsys.readouterr().err
+
+
+def test_mostly_garbage_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "page.jpg").write_text("<html>not found</html>")
+    words = ["run", "--input", f"{tmp_path}/images", "--output", f"{tmp_path}/out", "--model", "fruits-tiny"]
+    assert cli.main([*words, "--engine", "embedded", "--max-error-rate", "0.1"]) == 3
+    assert "1 of 1 images failed (100.0%), more than max_error_rate 0.1 allows" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyspark
 import pytest
+from connect_port import connect_port
 from spark_images import GOOD, TINY_MODEL, encoded_images
 
 import sparkcider
@@ -44,9 +46,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
                 "SPARK_HOME": str(Path(pyspark.__file__).parent),  # a local cluster starts its workers from there
             }
             command = [sys.executable, str(HERE / "spark_script.py"), kind, str(path)]
-            done = subprocess.run(
-                command, env=environment, cwd=path.parent, capture_output=True, text=True, timeout=280, check=False
-            )
+            with connect_port() if kind == "connect" else nullcontext():
+                done = subprocess.run(
+                    command, env=environment, cwd=path.parent, capture_output=True, text=True, timeout=280, check=False
+                )
             assert done.returncode == 0, done.stderr[-4000:]
             found[kind] = json.loads(path.read_text())
         return found[kind]
@@ -87,6 +90,23 @@ def test_the_randomized_solver_the_scaler_and_an_update(outcome: Callable[[str],
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_progress_grows_while_a_job_runs_and_ends_with_the_block(outcome: Callable[[str], dict[str, Any]], kind: str):
+    shares = outcome(kind)["shares"]
+    assert shares == sorted(shares)
+    assert any(0 < share < 1 for share in shares)
+    assert shares[-1] >= 0.75  # what is reported of the last tasks may come after the block
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_pictures_are_drawn(outcome: Callable[[str], dict[str, Any]], kind: str):
     pytest.importorskip("matplotlib", reason="needs the extra sparkcider[notebooks]")
     assert outcome(kind)["drawn"] == [GOOD, GOOD]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_listed_and_fetched_by_the_workers(outcome: Callable[[str], dict[str, Any]], kind: str):
+    found = outcome(kind)
+    assert found["fetched"] == found["features"]
+    assert [error[:14] for error in found["errors"]] == ["unknown format"]
+    assert found["labels"] == ["label 0", "label 1"]
+    assert found["bytes"] == sum(len(content or b"") for _, content in encoded_images())

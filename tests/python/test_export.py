@@ -27,10 +27,12 @@ COSINE = 0.9999
 def test_a_wrong_option_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^pooling must be avg, max or flatten, got sum$"):
         export("resnet50", tmp_path / "x.onnx", pooling="sum")
-    with pytest.raises(ValueError, match=r"^a network comes from keras or torchvision, got timm$"):
-        export("resnet50", tmp_path / "x.onnx", source="timm")
     with pytest.raises(
-        FileNotFoundError, match=r"^file of weights not found: nowhere\.h5 \(or give imagenet or none\)$"
+        ValueError, match=r"^a network comes from keras, torchvision, timm, huggingface or open_clip, got caffe$"
+    ):
+        export("resnet50", tmp_path / "x.onnx", source="caffe")
+    with pytest.raises(
+        FileNotFoundError, match=r"^file of weights not found: nowhere\.h5 \(or give pretrained or none\)$"
     ):
         export("resnet50", tmp_path / "x.onnx", weights="nowhere.h5")
     with pytest.raises(ValueError, match=r"^no model is called resnet51; near: resnet50"):
@@ -51,6 +53,33 @@ def test_without_torchvision_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
         ImportError, match=r"^--from torchvision needs torch \(\w+ is missing\): pip install torchvision"
     ):
         export("resnet50", tmp_path / "x.onnx", source="torchvision", weights="none")
+
+
+@pytest.mark.parametrize(
+    ("source", "module"), [("timm", "timm"), ("huggingface", "transformers"), ("open_clip", "open_clip")]
+)
+def test_without_the_library_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ImportError,
+        match=rf"^--from {source} needs torch \(\w+ is missing\): pip install {module}(_torch)? onnx onnxscript$",
+    ):
+        export("some", tmp_path / "x.onnx", source=source, weights="none")
+
+
+def test_what_the_libraries_decide_themselves_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^networks of timm have the size of their description: leave input_size out$"
+    ):
+        export("some", tmp_path / "x.onnx", source="timm", input_size=64)
+    with pytest.raises(ValueError, match=r"^networks of huggingface have their own pooling: leave pooling at avg, got"):
+        export("owner/some", tmp_path / "x.onnx", source="huggingface", pooling="max")
+    with pytest.raises(ValueError, match=r"^to must be given, as owner/some is no name of a file$"):
+        export("owner/some", source="huggingface")
+    with pytest.raises(ValueError, match=r"^transformers loads folders: give one as the name"):
+        export("owner/some", tmp_path / "x.onnx", source="huggingface", weights=str(tmp_path))
 
 
 # With Keras

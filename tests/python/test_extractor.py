@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import doctest
 import io
 import multiprocessing
 import pickle
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import sparkcider
-from sparkcider import FeatureExtractor
+from sparkcider import FeatureExtractor, _native
 
 DATA = Path(__file__).parent.parent / "data"
 TINY = str(DATA / "tiny_nchw.onnx")
@@ -64,7 +66,8 @@ def test_every_fruit_has_pillows_pixels(fruits: list[bytes]) -> None:
     assert different == 0
 
 
-def test_every_fruit_has_the_embedding_of_pillow_and_onnxruntime(test_data: Path, fruits: list[bytes]) -> None:
+def test_fruits_have_the_embeddings_of_pillow_and_onnxruntime(test_data: Path, fruits: list[bytes]) -> None:
+    fruits = fruits[::4]  # all of them have Pillow's pixels
     onnxruntime = pytest.importorskip("onnxruntime")
     model = str(test_data / "models" / "mobilenetv2_imagenet.onnx")
     options = onnxruntime.SessionOptions()
@@ -147,10 +150,10 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             "pixels",
             {"normalization": "zero"},
             ValueError,
-            "normalization must be tf, caffe, torch, unit or raw, got 'zero'",
+            "normalization must be tf, caffe, torch, unit, raw or mean r,g,b std r,g,b, got 'zero'",
         ),
         ("pixels", {"normalization": ([0, 0, 0], [1, 1, 0])}, ValueError, "std"),
-        ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max or flatten, got 'sum'"),
+        ("pixels", {"pooling": "sum"}, ValueError, "pooling must be avg, max, flatten, cls or mean_tokens, got 'sum'"),
         ("pixels", {"layout": "HWC"}, ValueError, "layout must be NCHW or NHWC, got 'HWC'"),
         ("pixels", {"color_order": "GBR"}, ValueError, "color_order must be RGB or BGR, got 'GBR'"),
         (
@@ -172,7 +175,7 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             str(DATA / "text_input.onnx"),
             {},
             sparkcider.ModelError,
-            "expects an image input of float32, found input 'text'",
+            "expects an image input of float32, float16, bfloat16 or uint8, found input 'text'",
         ),
     ],
 )
@@ -194,10 +197,10 @@ def test_exceptions_pickle(name: str) -> None:
 
 def in_child(network: FeatureExtractor, queue: multiprocessing.Queue) -> None:
     """What a forked child sees of its parent's extractor, and of its own."""
-    try:
-        network.extract(pa.array([png(0)]))
-    except RuntimeError as error:
-        queue.put(str(error))
+    for call in (lambda: network.extract(pa.array([png(0)])), network.twin):
+        with pytest.raises(RuntimeError) as caught:
+            call()
+        queue.put(str(caught.value))
     queue.put(FeatureExtractor(TINY).extract(pa.array([png(0)]))[0].to_pylist())
 
 
@@ -209,9 +212,9 @@ def test_a_forked_child_builds_its_own_extractor() -> None:
     queue = context.Queue()
     child = context.Process(target=in_child, args=(network, queue))
     child.start()
-    message, features = queue.get(timeout=60), queue.get(timeout=60)
+    messages, features = [queue.get(timeout=60) for _ in range(2)], queue.get(timeout=60)
     child.join()
-    assert message.startswith("this FeatureExtractor was made in process")
+    assert all(message.startswith("this FeatureExtractor was made in process") for message in messages)
     assert features == expected
 
 
@@ -226,6 +229,79 @@ def test_the_gil_is_free_while_images_are_embedded() -> None:
     worker.join()
     # with the GIL held for the whole call this loop would turn once or twice
     assert ticks > 100
+
+
+def test_the_seconds_of_each_stage_can_be_read_while_images_are_embedded() -> None:
+    network = FeatureExtractor("pixels", input_size=512, filter="lanczos")
+    assert network.stage_seconds() == {"decoding": 0, "resizing": 0, "inference": 0}
+    images = pa.array([png(0, 256)] * 64)
+    worker = threading.Thread(target=network.extract, args=(images,))
+    start = time.perf_counter()
+    worker.start()
+    seen = []
+    while worker.is_alive():
+        seen.append(network.stage_seconds()["resizing"])
+    worker.join()
+    elapsed = time.perf_counter() - start
+    assert len(set(seen)) > 2  # it grew while the batch ran
+    assert seen == sorted(seen)
+    seconds = network.stage_seconds()
+    assert list(seconds) == ["decoding", "resizing", "inference"]
+    assert seconds["inference"] == 0
+    assert 0 < sum(seconds.values()) <= elapsed
+
+
+@pytest.mark.parametrize("model", ["pixels", TINY, "fruits-tiny"])
+def test_twins_embed_in_threads_of_their_own(model: str) -> None:
+    first = FeatureExtractor(model, filter="lanczos")
+    images = pa.array([png(seed, 40) for seed in range(16)])
+    expected = first.extract(images)[0].to_pylist()
+    twins = [first, first.twin(), first.twin().twin()]
+    assert [type(twin) for twin in twins] == [FeatureExtractor] * 3
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda twin: twin.extract(images)[0].to_pylist(), twins))
+    assert found == [expected] * 3
+    assert {(twin.embedding_dim, twin.input_size, twin.checksum) for twin in twins} == {
+        (first.embedding_dim, first.input_size, first.checksum)
+    }
+    assert twins[1].stage_seconds()["decoding"] != first.stage_seconds()["decoding"]
+
+
+def test_twins_that_cannot_share_their_weights_have_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(Path(TINY).read_bytes())
+    first = FeatureExtractor(path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))  # the optimised network cannot be saved
+    twins = [first, first.twin(), first.twin()]
+    images = pa.array([png(0)])
+    assert len({str(twin.extract(images)[0].to_pylist()) for twin in twins}) == 1
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        first.twin()
+
+
+def test_a_twin_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    FeatureExtractor(TINY).twin()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_twin_takes_no_options() -> None:
+    first = _native.FeatureExtractor("pixels", filter="box")
+    with pytest.raises(ValueError, match=r"^an extractor's twin has its options: give none$"):
+        _native.FeatureExtractor(first, filter="nearest")
+
+
+def test_a_model_file_that_has_changed_gives_no_twin(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(Path(TINY).read_bytes())
+    network = FeatureExtractor(path)
+    path.write_bytes((DATA / "fixed_batch.onnx").read_bytes())
+    with pytest.raises(sparkcider.ModelError, match="the file has changed since it was opened"):
+        network.twin()
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="model file not found"):
+        network.twin()
 
 
 def test_the_example_in_the_docstring_runs() -> None:

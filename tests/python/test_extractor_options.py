@@ -28,12 +28,13 @@ def noise(side: int = 16) -> pa.Array:
 # What the user says
 
 SIZES = "input_size must be a side or (height, width) of 1 to 4096 pixels, got "
+RESIZED = "resize_size must be a side or (height, width) of 1 to 4096 pixels, got "
 RATIOS = "crop_ratio must be a number from 0.01 to 1, got "
 THREADS = "intra_threads must be a whole number from 1 to 1024, got "
 LIMITS = "max_pixels must be a whole number from 1 to 18446744073709551615, got "
 LEVELS = "background must be three levels (R, G, B) from 0 to 255, got "
 SCALES = "normalization must be tf, caffe, torch, unit, raw or (mean, std) of three numbers each, got "
-STDS = "normalization must be a finite mean and a finite std other than 0 for each of R, G, B, got mean (0, 0, 0), std "
+STDS = "normalization must be a finite mean and a finite std other than 0 for each of R, G, B, got mean 0,0,0 std "
 
 
 @pytest.mark.parametrize("model", ["pixels", TINY], ids=["pixels", "network"])
@@ -61,6 +62,21 @@ STDS = "normalization must be a finite mean and a finite std other than 0 for ea
             {"crop_ratio": 0.5, "resize_mode": "letterbox"},
             "crop_ratio must be left out, as resize_mode is letterbox and not center_crop, got 0.5",
         ),
+        ({"resize_size": 4097}, RESIZED + "(4097, 4097)"),
+        ({"resize_size": "16"}, RESIZED + "'16'"),
+        (
+            {"crop_ratio": 0.5, "resize_mode": "center_crop", "resize_size": 9},
+            "crop_ratio must be left out, as resize_size is given, got 0.5",
+        ),
+        ({"rounding": "up"}, "rounding must be torchvision, transformers or timm, got 'up'"),
+        ({"rounding": "timm"}, "rounding must be left out, as resize_mode is squash without a resize_size, got timm"),
+        ({"resize_dtype": "float"}, "resize_dtype must be uint8 or float32, got 'float'"),
+        (
+            {"resize_dtype": "float32", "filter": "box"},
+            "filter must be bilinear or bicubic, as resize_dtype is float32, got box",
+        ),
+        ({"fill_color": (256, 0, 0)}, "fill_color must be three levels (R, G, B) from 0 to 255, got (256, 0, 0)"),
+        ({"fill_color": (1, 2, 3)}, "fill_color must be left out, as nothing is left to fill, got (1, 2, 3)"),
         ({"intra_threads": 0}, THREADS + "0"),
         ({"intra_threads": -1}, THREADS + "-1"),
         ({"intra_threads": 10**9}, THREADS + "1000000000"),
@@ -73,10 +89,11 @@ STDS = "normalization must be a finite mean and a finite std other than 0 for ea
         ({"background": "red"}, LEVELS + "'red'"),
         ({"normalization": ([0, 0], [1, 1])}, SCALES + "([0, 0], [1, 1])"),
         ({"normalization": 1}, SCALES + "1"),
-        ({"normalization": ([0, 0, 0], [1, 0, 1])}, STDS + "(1, 0, 1)"),
-        ({"normalization": ([0, 0, 0], [1, float("nan"), 1])}, STDS + "(1, NaN, 1)"),
-        ({"normalization": ([0, 0, 0], [1, 1, float("inf")])}, STDS + "(1, 1, inf)"),
-        ({"normalization": ([0, 0, 0], [1, 1, 1e300])}, STDS + "(1, 1, inf)"),
+        ({"normalization": ([0, 0, 0], [1, 0, 1])}, STDS + "1,0,1"),
+        ({"normalization": ([0, 0, 0], [1, float("nan"), 1])}, STDS + "1,NaN,1"),
+        ({"normalization": ([0, 0, 0], [1, 1, float("inf")])}, STDS + "1,1,inf"),
+        ({"normalization": ([0, 0, 0], [1, 1, 1e300])}, STDS + "1,1,inf"),
+        ({"decode": "fast"}, "decode must be exact or scaled, got 'fast'"),
         ({"layer_layout": "CHW"}, "layer_layout must be NCHW or NHWC, got 'CHW'"),
     ],
     ids=str,
@@ -107,6 +124,11 @@ def described(path: Path, **metadata: str) -> Path:
         ({"crop_ratio": "0.5"}, {"resize_mode": "center_crop"}),
         ({"resize_mode": "squash", "crop_ratio": "0.5"}, {"resize_mode": "center_crop"}),
         ({"resize_mode": "center_crop", "crop_ratio": "0.5"}, {}),
+        ({"resize_mode": "center_crop", "resize_size": "32"}, {}),
+        ({"resize_mode": "center_crop", "resize_size": "32x32", "crop_ratio": "0.25"}, {}),
+        ({"resize_mode": "center_crop", "resize_size": "20"}, {"crop_ratio": 0.5}),
+        ({"resize_mode": "center_crop", "resize_size": "20"}, {"resize_size": 32}),
+        ({"resize_mode": "squash", "resize_size": "20"}, {"resize_mode": "center_crop", "crop_ratio": 0.5}),
     ],
     ids=str,
 )
@@ -131,16 +153,21 @@ def test_bars_have_the_users_background_where_the_file_says_letterbox(tmp_path: 
     [
         ("crop_ratio", "5", "a number from 0.01 to 1, got '5'"),
         ("crop_ratio", "wide", "a number from 0.01 to 1, got 'wide'"),
+        ("resize_size", "0", "a side or (height, width) of 1 to 4096 pixels, got '0'"),
+        ("rounding", "up", "torchvision, transformers or timm, got 'up'"),
+        ("resize_dtype", "float", "uint8 or float32, got 'float'"),
+        ("fill_color", "1,2,256", "three levels r,g,b from 0 to 255, got '1,2,256'"),
+        ("background", "white", "three levels r,g,b from 0 to 255, got 'white'"),
         ("input_size", "0", "a side or (height, width) of 1 to 4096 pixels, got '0'"),
         ("input_size", "16by16", "a side or (height, width) of 1 to 4096 pixels, got '16by16'"),
         ("input_size", "24x16", "(16, 16), the only size that FILE takes, got (24, 16)"),
         ("resize_mode", "fit", "squash, center_crop or letterbox, got 'fit'"),
         ("filter", "cubic", "nearest, box, bilinear, hamming, bicubic or lanczos, got 'cubic'"),
-        ("normalization", "zero", "tf, caffe, torch, unit or raw, got 'zero'"),
+        ("normalization", "zero", "tf, caffe, torch, unit, raw or mean r,g,b std r,g,b, got 'zero'"),
         ("color_order", "GBR", "RGB or BGR, got 'GBR'"),
         ("layout", "HWC", "NCHW or NHWC, got 'HWC'"),
         ("layout", "NHWC", "NCHW, as FILE takes (N, 3, 16, 16), got NHWC"),
-        ("pooling", "sum", "avg, max or flatten, got 'sum'"),
+        ("pooling", "sum", "avg, max, flatten, cls or mean_tokens, got 'sum'"),
         (
             "output_name",
             "top",
@@ -164,6 +191,29 @@ def test_metadata_that_is_overridden_or_of_others_does_no_harm(tmp_path: Path) -
     content = model.SerializeToString().replace(b"x" * 8, b"\xff" * 8)  # an author's name in another encoding
     path.write_bytes(content)
     assert FeatureExtractor(path, filter="box", normalization="torch").embedding_dim == CHANNELS
+
+
+def test_a_mean_and_std_stand_in_the_file(tmp_path: Path) -> None:
+    mean, std = (0.5, 0.4, 0.3), (0.1, 0.2, 0.3)
+    path = described(tmp_path / "net.onnx", normalization="mean 0.5,0.4,0.3 std 0.1,0.2,0.3")
+    expected = FeatureExtractor(TINY, normalization=(mean, std)).extract(noise())
+    assert FeatureExtractor(path).extract(noise()) == expected
+    assert FeatureExtractor(TINY, normalization="mean 0.5,0.4,0.3 std 0.1,0.2,0.3").extract(noise()) == expected
+
+
+def test_another_input_size_beside_the_files_resize_size_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "free.onnx"
+    model = onnx.load(DATA / "any_size.onnx")
+    set_metadata(model, {"input_size": "16", "resize_mode": "center_crop", "resize_size": "20", "normalization": "raw"})
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ValueError, match=r"input_size must be \(16, 16\), which .* says with a resize_size of \(20, 20"
+    ):
+        FeatureExtractor(path, input_size=32)
+    assert FeatureExtractor(path, input_size=32, resize_size=40).preprocessing["resize_size"] == (40, 40)
+    assert FeatureExtractor(path, input_size=32, resize_mode="squash").preprocessing["resize_size"] is None
+    assert FeatureExtractor(path, input_size=16).preprocessing["resize_size"] == (20, 20)
 
 
 # Files
@@ -202,3 +252,45 @@ def test_a_file_called_pixels_is_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     Path("pixels").write_bytes(Path(TINY).read_bytes())
     assert FeatureExtractor("./pixels").embedding_dim == CHANNELS
     assert FeatureExtractor("pixels").checksum == "pixels"
+
+
+# What was decided
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "decided"),
+    [
+        ("pixels", {}, {"input_size": (20, 20), "filter": "nearest", "normalization": "unit", "layout": "NHWC"}),
+        (TINY, {}, {"input_size": (16, 16), "filter": "bilinear", "normalization": "torch", "color_order": "RGB"}),
+        (TINY, {"normalization": "caffe"}, {"normalization": "caffe", "color_order": "BGR", "crop_ratio": None}),
+        (TINY, {"resize_mode": "center_crop"}, {"resize_mode": "center_crop", "crop_ratio": 0.875}),
+        (
+            TINY,
+            {"resize_mode": "letterbox", "resize_size": 20, "rounding": "timm", "fill_color": (9, 8, 7)},
+            {"crop_ratio": None, "resize_size": (20, 20), "rounding": "timm", "fill_color": (9, 8, 7)},
+        ),
+        (TINY, {"resize_dtype": "float32"}, {"resize_dtype": "float32", "rounding": None}),
+        (
+            TINY,
+            {
+                "resize_mode": "center_crop",
+                "crop_ratio": 0.9,
+                "normalization": ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3)),
+                "background": (1, 2, 3),
+                "apply_exif": False,
+            },
+            {
+                "crop_ratio": 0.9,
+                "normalization": ([0.5, 0.4, 0.3], [0.1, 0.2, 0.3]),
+                "background": (1, 2, 3),
+                "apply_exif": False,
+            },
+        ),
+    ],
+)
+def test_the_preprocessing_is_the_options_that_say_it_again(model: str, options: dict, decided: dict):
+    first = FeatureExtractor(model, **options)
+    assert first.preprocessing.items() >= decided.items()
+    again = FeatureExtractor(model, **first.preprocessing)
+    assert again.preprocessing == first.preprocessing
+    assert again.extract(noise())[0].equals(first.extract(noise())[0])

@@ -1,9 +1,10 @@
-"""`image_features` on classic Spark, and its worker without Spark."""
+"""`image_features` on classic Spark, and its worker without Spark; what `pca_project` refuses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -11,8 +12,8 @@ from pyspark import cloudpickle
 from spark_images import GOOD, N_ROWS, TINY_MODEL, ReportingWorker, encoded_images
 
 import sparkcider
-from sparkcider import FeatureExtractor, ImageDecodeError, ModelError
-from sparkcider.functions import image_features
+from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, Pca
+from sparkcider.functions import image_features, pca_project
 from sparkcider.spark import udf, worker
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 CLOSURE_BYTES = 4096
 """A reference, two words and code: a model would be hundreds of times as long."""
+
+LIMIT_EMBEDS = 256
+"""Images that `limit(10)` may embed of a table of any size: the small slices that come before its task ends."""
 
 
 @pytest.fixture
@@ -59,8 +63,17 @@ def test_features_equal_those_of_the_extractor_bit_for_bit(images: DataFrame, mo
     rows = images.select("id", outcome.alias("f")).select("id", "f.*").collect()
     assert {row.id: row.features for row in rows} == dict(enumerate(features))
     assert {row.id: row.error for row in rows} == dict(enumerate(errors))
+    assert {row.id: row.error_kind for row in rows if row.error} == {GOOD: "not_an_image", GOOD + 1: "null"}
+    assert not any(row.error_kind for row in rows if not row.error)
     assert errors[:GOOD] == [None] * GOOD
     assert errors[GOOD + 1] == "null image"
+
+
+def test_a_filter_by_kind_embeds_each_image_once(images: DataFrame, reporting: ReportingWorker):
+    outcome = image_features("content", model="pixels", with_error=True)
+    rows = images.select("id", outcome.alias("f")).where("f.error_kind = 'null'").select("id", "f.error").collect()
+    assert [(row.id, row.error) for row in rows] == [(GOOD + 1, "null image")]
+    assert sum(line["rows"] for line in reporting.lines()) == N_ROWS
 
 
 def test_features_alone_are_an_array_of_floats(images: DataFrame):
@@ -74,10 +87,10 @@ def test_a_bad_image_raises_with_its_reason(images: DataFrame):
         images.select(image_features("content", model="pixels", on_error="raise")).collect()
 
 
-def test_a_column_of_strings_is_a_type_error_in_the_worker(spark: SparkSession):
-    strings = spark.createDataFrame([("a",)], "content string")
-    with pytest.raises(Exception, match=r"TypeError: expected a column of binary \(encoded images\), got Utf8"):
-        strings.select(image_features("content", model="pixels")).collect()
+def test_a_column_of_numbers_is_a_type_error_in_the_worker(spark: SparkSession):
+    numbers = spark.createDataFrame([(1,)], "content int")
+    with pytest.raises(Exception, match=r"TypeError: expected a column of binary \(encoded images\), got Int32"):
+        numbers.select(image_features("content", model="pixels")).collect()
 
 
 @pytest.mark.parametrize(
@@ -154,17 +167,19 @@ def embed(batches: list[pa.Array], **options: object) -> list[pa.Array]:
 def test_a_large_batch_is_given_back_in_slices():
     content = encoded_images()[0][1]
     pieces = embed([pa.array([content] * 600), pa.array([], pa.binary()), pa.array([None, None])])
-    assert [len(piece) for piece in pieces] == [256, 256, 88, 0, 2]
+    assert [len(piece) for piece in pieces] == [16, 32, 64, 128, 256, 104, 0, 2]  # small ones first, for limit(10)
     assert {str(piece.type) for piece in pieces} == {"list<item: float>"}
 
 
 def test_pandas_gets_the_same_rows_as_arrow():
     contents = [content for _, content in encoded_images()]
     options = {"on_error": "null", "with_error": True}
-    [arrow] = embed([pa.array(contents)], with_error=True)
-    [frame] = worker.embed_pandas(iter([pd.Series(contents)]), PIXELS, str, **options)
+    arrow = pa.concat_arrays(embed([pa.array(contents)], with_error=True))
+    frame = pd.concat(worker.embed_pandas(iter([pd.Series(contents)]), PIXELS, str, **options))
     assert [None if pd.isna(error) else error for error in frame["error"]] == arrow.field("error").to_pylist()
     assert [None if row is None else row.tolist() for row in frame["features"]] == arrow.field("features").to_pylist()
+    kinds = [None if pd.isna(kind) else kind for kind in frame["error_kind"]]
+    assert kinds == arrow.field("error_kind").to_pylist() == [None] * GOOD + ["not_an_image", "null"]
 
 
 def test_the_row_of_a_bad_image_is_counted_over_slices():
@@ -183,3 +198,21 @@ def test_the_row_of_a_bad_image_is_counted_over_slices():
 def test_a_file_that_is_not_the_one_sent_is_refused(model: worker.ModelFile, message: str):
     with pytest.raises(ModelError, match=message):
         list(worker.embed(iter([]), model, str, on_error="null", with_error=False))
+
+
+def test_a_limit_embeds_little_more_than_it_gives(spark: SparkSession, reporting: ReportingWorker):
+    content = encoded_images()[0][1]
+    many = spark.createDataFrame([(number, content) for number in range(4000)], "id int, content binary").repartition(4)
+    many = many.localCheckpoint()
+    features = many.select("id", image_features("content", model="pixels", input_size=64).alias("features"))
+    assert len(features.limit(10).collect()) == 10
+    assert sum(line["rows"] for line in reporting.lines()) <= LIMIT_EMBEDS
+
+
+@pytest.mark.usefixtures("spark")
+def test_pca_project_refuses_unknown_words():
+    pca = Pca(k=1).fit(np.eye(3))
+    with pytest.raises(ValueError, match="element_type must be float or double, got half"):
+        pca_project("x", model=pca, element_type="half")
+    with pytest.raises(ValueError, match="on_error must be null or raise, got skip"):
+        pca_project("x", model=pca, on_error="skip")

@@ -288,3 +288,19 @@ def anchors(page: Path) -> set[str]:
     """What GitHub makes of the headings: small letters, no punctuation, dashes for spaces."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_snippets_without_spark_run_one_after_the_other(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn", reason="needs scikit-learn, which brings joblib")
+    write_samples(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks("python.md", "python"):
+        exec(block, names)  # noqa: S102 - the page's own code
+    features = names["features"]
+    assert len(names["paths"]) == len(features) > 100
+    assert names["errors"].null_count == len(features) - features.null_count
+    assert len(names["components"]) == len(features)
+    assert names["search"].best_params_ == {"pca__k": 32}
+    assert names["search"].best_score_ > 0.6  # 20 classes
+    assert sum(map(len, names["parts"][0])) == 2 * len(names["files"][::2])

@@ -1,26 +1,26 @@
-"""The whole job on real Spark: what it writes, what it refuses, and that an older result is never lost."""
+"""The whole job on both engines: what it writes, what it refuses, and that an older result is never lost."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from spark_images import TINY_MODEL
 
 from sparkcider import FeatureExtractor, ModelError
-from sparkcider.job import JobConfig, run
+from sparkcider.job import JobConfig
 from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+Run = Callable[..., dict[str, Any]]
 
 # Names that Spark, Hadoop or a CSV reader could take apart.
 ODD_LABELS = ["Apple Braeburn", "Éclair 100%", "a%20b", 'quo"te, comma', " spaces ", "日本"]
@@ -41,10 +41,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(spark: SparkSession, images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def whole(run: Run, images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The result of one run with every format, and its summary."""
     out = tmp_path_factory.mktemp("job") / "out"
-    summary = run(spark, config(images, out, pca_k=5, formats=("parquet", "json", "csv")))
+    summary = run(config(images, out, pca_k=5, formats=("parquet", "json", "csv")))
     return out, summary
 
 
@@ -69,12 +69,15 @@ def test_the_result_has_every_part_and_nothing_is_left_beside_it(whole: tuple[Pa
     out, _ = whole
     assert names(out.parent) == ["out"]
     tables = ["features", "features-csv", "features-json", "pca", "pca-csv", "pca-json", "pca-model"]
-    assert names(out) == sorted([*tables, "explained_variance.csv", "summary.json"])
+    assert names(out) == sorted([*tables, "explained_variance.csv", "job.json", "summary.json"])
 
 
 def test_every_file_is_a_row_with_its_folder_as_label(whole: tuple[Path, dict[str, Any]], images: Path):
     table = features_of(whole[0])
-    assert list(table.columns) == ["path", "label", "features", "error"]
+    assert list(table.columns) == ["path", "label", "length", "modified", "features", "error", "error_kind"]
+    files = [Path(path[len("file:") :]).stat() for path in table.path]
+    assert list(table.length) == [file.st_size for file in files]
+    assert list(table.modified) == [file.st_mtime_ns // 1_000_000 for file in files]
     inputs = [path for path in images.rglob("*.*") if path.is_file() and ".hidden" not in path.parts]
     assert sorted(table.path) == sorted(f"file:{path}" for path in inputs)
     assert all(label == path.split("/")[-2] for path, label in zip(table.path, table.label))
@@ -101,17 +104,31 @@ def test_the_summary_counts_what_was_found(whole: tuple[Path, dict[str, Any]], i
     assert summary["input"]["files"] == 42
     assert summary["input"]["labels"] == 20
     assert (summary["images"], summary["errors"]) == (40, 2)
-    kinds = {kind["example"]: kind for kind in summary["errors_by_kind"]}
-    assert set(kinds) == {f"file:{images}/Apple Green/broken.jpg", f"file:{images}/Lime/notes.txt"}
-    assert kinds[f"file:{images}/Apple Green/broken.jpg"]["kind"].startswith("JPEG: ")
-    assert kinds[f"file:{images}/Lime/notes.txt"]["kind"].startswith("unknown format: ")
-    assert kinds[f"file:{images}/Lime/notes.txt"]["kind"].endswith("first bytes: N)")
+    assert summary["errors_by_kind"] == {"not_an_image": 1, "truncated": 1}
+    faults = {fault["example"]: fault for fault in summary["errors_by_reason"]}
+    assert set(faults) == {f"file:{images}/Apple Green/broken.jpg", f"file:{images}/Lime/notes.txt"}
+    assert faults[f"file:{images}/Apple Green/broken.jpg"]["kind"] == "truncated"
+    assert faults[f"file:{images}/Apple Green/broken.jpg"]["reason"].startswith("JPEG: ")
+    assert faults[f"file:{images}/Lime/notes.txt"]["kind"] == "not_an_image"
+    assert faults[f"file:{images}/Lime/notes.txt"]["reason"].startswith("unknown format: ")
+    assert faults[f"file:{images}/Lime/notes.txt"]["reason"].endswith("first bytes: N)")
     assert {"label": "Lime", "files": 3, "images": 2} in summary["by_label"]
     assert list(summary["seconds"]) == ["input", "features", "pca", "files"]
+    assert set(summary["worker_seconds"]) >= {"fetching", "decoding", "resizing", "inference"}
+    assert summary["worker_seconds"]["decoding"] > 0
     assert summary["images_per_second"] > 0
-    assert summary["model"] == {"name": "pixels", "embedding_dim": 1200, "input_size": (20, 20), "checksum": "pixels"}
+    assert summary["model"] == {
+        "name": "pixels",
+        "embedding_dim": 1200,
+        "input_size": (20, 20),
+        "checksum": "pixels",
+        "outputs": {},
+        "l2_normalize": False,
+        "preprocessing": FeatureExtractor("pixels").preprocessing,
+        "description": None,
+    }
     assert summary["config"]["pca_k"] == 5
-    assert set(summary["versions"]) == {"sparkcider", "spark", "python", "pyarrow", "numpy"}
+    assert set(summary["versions"]) - {"spark"} == {"sparkcider", "python", "pyarrow", "numpy"}
 
 
 def test_pandas_reads_json_and_csv_back_as_the_same_numbers(whole: tuple[Path, dict[str, Any]]):
@@ -123,7 +140,9 @@ def test_pandas_reads_json_and_csv_back_as_the_same_numbers(whole: tuple[Path, d
         texts[name] = texts[name].map(json.loads, na_action="ignore")
         for table in (lines, texts):
             found = table.sort_values("path", ignore_index=True)
-            assert list(found.columns) == list(expected.columns)
+            assert list(found.columns) == [
+                column for column in expected.columns if column not in ("length", "modified")
+            ]
             pd.testing.assert_series_equal(found.label, expected.label, check_dtype=False)
             good = expected[name].notna()
             assert found[name].notna().equals(good)
@@ -133,10 +152,10 @@ def test_pandas_reads_json_and_csv_back_as_the_same_numbers(whole: tuple[Path, d
 
 
 @pytest.mark.parametrize("standardize", [False, True])
-def test_explained_variance_is_scikit_learns(spark: SparkSession, images: Path, tmp_path: Path, standardize: bool):  # noqa: FBT001
+def test_explained_variance_is_scikit_learns(run: Run, images: Path, tmp_path: Path, standardize: bool):  # noqa: FBT001
     decomposition = pytest.importorskip("sklearn.decomposition", reason="needs scikit-learn")
     preprocessing = pytest.importorskip("sklearn.preprocessing", reason="needs scikit-learn")
-    run(spark, config(images, tmp_path / "out", pca_k=8, standardize=standardize))
+    run(config(images, tmp_path / "out", pca_k=8, standardize=standardize))
     table = pd.read_csv(tmp_path / "out" / "explained_variance.csv")
     matrix = np.stack(features_of(tmp_path / "out").features.dropna()).astype(np.float64)
     if standardize:
@@ -160,13 +179,13 @@ def test_the_saved_model_is_the_one_that_was_applied(spark: SparkSession, whole:
     assert np.stack(written.pca).shape == (40, 5)
 
 
-def test_the_share_of_variance_chooses_the_components(spark: SparkSession, images: Path, tmp_path: Path):
-    summary = run(spark, config(images, tmp_path / "out", pca_variance=0.5))
+def test_the_share_of_variance_chooses_the_components(run: Run, images: Path, tmp_path: Path):
+    summary = run(config(images, tmp_path / "out", pca_variance=0.5))
     ratios = summary["pca"]["explained_variance_ratio"]
     assert sum(ratios) >= 0.5 > sum(ratios[:-1])
 
 
-def test_images_are_embedded_once(spark: SparkSession, images: Path, tmp_path: Path):
+def test_images_are_embedded_once(run: Run, images: Path, tmp_path: Path):
     source = tmp_path / "images"
     shutil.copytree(images, source)
 
@@ -174,18 +193,18 @@ def test_images_are_embedded_once(spark: SparkSession, images: Path, tmp_path: P
         if line.startswith("pca "):
             shutil.rmtree(source)
 
-    summary = run(spark, config(source, tmp_path / "out", formats=("csv",)), remove_the_images_before_the_pca)
+    summary = run(config(source, tmp_path / "out", formats=("csv",)), progress=remove_the_images_before_the_pca)
     assert not source.exists()
     assert summary["images"] == 40
 
 
-def test_odd_folder_names_become_labels_and_come_back_from_csv(spark: SparkSession, images: Path, tmp_path: Path):
+def test_odd_folder_names_become_labels_and_come_back_from_csv(run: Run, images: Path, tmp_path: Path):
     source = tmp_path / "odd images %41"
     for label in ODD_LABELS:
         (source / label).mkdir(parents=True)
         for number in range(2):
             shutil.copy(images / "Lime" / f"00{number}.jpg", source / label / f"{number} é%20.jpg")
-    run(spark, config(source, tmp_path / "out", pca_k=1, formats=("csv", "json")))
+    run(config(source, tmp_path / "out", pca_k=1, formats=("csv", "json")))
     for table in (
         features_of(tmp_path / "out"),
         pd.concat([pd.read_csv(part) for part in (tmp_path / "out" / "features-csv").glob("*.csv")]),
@@ -195,48 +214,44 @@ def test_odd_folder_names_become_labels_and_come_back_from_csv(spark: SparkSessi
         assert set(table.path) == {f"file:{path}" for path in source.rglob("*.jpg")}
 
 
-def test_the_label_can_be_a_group_of_the_path(spark: SparkSession, images: Path, tmp_path: Path):
-    summary = run(
-        spark, config(images, tmp_path / "out", pca_k=1, label_regex=r"/([A-Z])[^/]*/\d+\.jpg$", glob="*.jpg")
-    )
+def test_the_label_can_be_a_group_of_the_path(run: Run, images: Path, tmp_path: Path):
+    summary = run(config(images, tmp_path / "out", pca_k=1, label_regex=r"/([A-Z])[^/]*/\d+\.jpg$", glob="*.jpg"))
     table = features_of(tmp_path / "out")
     assert set(table.label.dropna()) == {"A", "B", "C", "G", "K", "L", "M", "O", "P", "S", "W"}
     assert summary["input"]["unlabeled"] == 1  # broken.jpg
     assert summary["input"]["files"] == 41
 
 
-def test_a_glob_reads_the_folders_it_names(spark: SparkSession, images: Path, tmp_path: Path):
-    summary = run(spark, config(images / "[LM]*", tmp_path / "out", pca_k=1, glob="*.{jpg,png}"))
+def test_a_glob_reads_the_folders_it_names(run: Run, images: Path, tmp_path: Path):
+    summary = run(config(images / "[LM]*", tmp_path / "out", pca_k=1, glob="*.{jpg,png}"))
     assert {row["label"] for row in summary["by_label"]} == {"Lemon", "Lime", "Mango"}
     assert summary["errors"] == 0
 
 
-def test_an_existing_output_is_an_error_and_stays(spark: SparkSession, images: Path, tmp_path: Path):
+def test_an_existing_output_is_an_error_and_stays(run: Run, images: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     for mode in ("error", "overwrite"):
         with pytest.raises(FileExistsError, match=r"output file:.*/out exists") as caught:
-            run(spark, config(images, tmp_path / "out", mode=mode))
+            run(config(images, tmp_path / "out", mode=mode))
         assert_one_line(caught.value)
     assert names(tmp_path) == ["out"]
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
 
 
-def test_overwrite_replaces_an_older_result_only_when_the_new_one_is_whole(
-    spark: SparkSession, images: Path, tmp_path: Path
-):
+def test_overwrite_replaces_an_older_result_only_when_the_new_one_is_whole(run: Run, images: Path, tmp_path: Path):
     out = tmp_path / "out"
-    run(spark, config(images, out, pca_k=2, formats=("csv",)))
+    run(config(images, out, pca_k=2, formats=("csv",)))
 
     def fail(line: str) -> None:
         if line.startswith("pca "):
             raise RuntimeError("pulled the plug")
 
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        run(spark, config(images, out, pca_k=3, mode="overwrite"), fail)
-    assert names(tmp_path) == ["out"]
+        run(config(images, out, pca_k=3, mode="overwrite"), progress=fail)
+    assert names(tmp_path) == ["out", "out.partial"]  # the features are finished
     assert json.loads((out / "summary.json").read_text())["pca"]["k"] == 2
-    run(spark, config(images, out, pca_k=3, mode="overwrite"))
+    run(config(images, out, pca_k=3, mode="overwrite"))
     assert names(tmp_path) == ["out"]
     assert json.loads((out / "summary.json").read_text())["pca"]["k"] == 3
     assert "features-csv" not in names(out)
@@ -249,15 +264,15 @@ def test_overwrite_replaces_an_older_result_only_when_the_new_one_is_whole(
         ({"model": "/no/such.onnx"}, FileNotFoundError, "/no/such.onnx"),
         ({"options": {"input_size": 0}}, ValueError, "input_size"),
         ({"label_regex": "([0-9]{9})"}, ValueError, r"label_regex \(\[0-9\]\{9\}\) finds no label in any path"),
-        ({"glob": "*.webp"}, ValueError, r"input .* holds no file whose name fits \*\.webp"),
+        ({"glob": "*.webp"}, ValueError, r"input .* holds no file whose name matches \*\.webp"),
         ({"glob": "*.txt"}, ValueError, r"no image among 1 files of .*; most often: unknown format"),
     ],
 )
 def test_a_wrong_setting_is_a_one_line_error(
-    spark: SparkSession, images: Path, tmp_path: Path, settings: dict[str, Any], kind: type[Exception], message: str
+    run: Run, images: Path, tmp_path: Path, settings: dict[str, Any], kind: type[Exception], message: str
 ):
     with pytest.raises(kind, match=message) as caught:
-        run(spark, config(images, tmp_path / "out", **settings))
+        run(config(images, tmp_path / "out", **settings))
     assert_one_line(caught.value)
     assert names(tmp_path) == []
 
@@ -278,70 +293,84 @@ def test_a_wrong_setting_is_known_without_a_session(settings: dict[str, Any], me
         JobConfig(input="in", output="out", model="pixels", **settings)
 
 
-def test_a_model_that_is_no_onnx_is_a_model_error(spark: SparkSession, images: Path, tmp_path: Path):
+def test_a_model_that_is_no_onnx_is_a_model_error(run: Run, images: Path, tmp_path: Path):
     model = tmp_path / "model.onnx"
     model.write_text("no network")
     with pytest.raises(ModelError) as caught:
-        run(spark, config(images, tmp_path / "out", model=str(model), options={"normalization": "tf"}))
+        run(config(images, tmp_path / "out", model=str(model), options={"normalization": "tf"}))
     assert_one_line(caught.value)
 
 
-def test_a_missing_and_an_empty_input_say_so(spark: SparkSession, tmp_path: Path):
+def test_a_missing_and_an_empty_input_say_so(run: Run, tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"input .*/nowhere does not exist") as caught:
-        run(spark, config(tmp_path / "nowhere", tmp_path / "out"))
+        run(config(tmp_path / "nowhere", tmp_path / "out"))
     assert_one_line(caught.value)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"input .*/empty holds no file"):
-        run(spark, config(tmp_path / "empty", tmp_path / "out"))
+        run(config(tmp_path / "empty", tmp_path / "out"))
 
 
-def test_input_and_output_must_lie_apart(spark: SparkSession, images: Path):
+def test_input_and_output_must_lie_apart(run: Run, images: Path):
     for source, out in ((images, images / "out"), (images, images), (images / "Lime", images), (images / "*", images)):
         with pytest.raises(ValueError, match="lie inside one another; keep them apart"):
-            run(spark, config(source, out, mode="overwrite"))
+            run(config(source, out, mode="overwrite"))
 
 
-def test_the_sessions_settings_are_as_before(spark: SparkSession, images: Path, tmp_path: Path):
-    key = "spark.sql.files.openCostInBytes"
-    before = spark.conf.get(key)
-    run(spark, config(images, tmp_path / "out", pca_k=1))
-    assert spark.conf.get(key) == before
+def test_features_alone_where_no_pca_is_wanted(run: Run, images: Path, tmp_path: Path):
+    summary = run(config(images, tmp_path / "out", pca=False, formats=("json",)))
+    assert names(tmp_path / "out") == ["features", "features-json", "job.json", "summary.json"]
+    assert summary["pca"] is None
+    assert_features(tmp_path / "out", "pixels")
 
 
-CONNECT = """
-import sys
-from pyspark.sql import SparkSession
-from sparkcider.job import JobConfig, run
-
-spark = SparkSession.builder.remote("local").getOrCreate()
-formats = ("json", "csv")
-run(spark, JobConfig(input=sys.argv[1], output=sys.argv[2], model="pixels", pca_k=5, formats=formats))
-run(spark, JobConfig(input=sys.argv[1], output=sys.argv[3], model=sys.argv[4], pca_k=2))
-for source, out in ((sys.argv[1] + "/nowhere", sys.argv[2] + "2"), (sys.argv[1], sys.argv[2])):
-    try:
-        run(spark, JobConfig(input=source, output=out, model="pixels"))
-    except (FileNotFoundError, FileExistsError) as error:
-        print(type(error).__name__, len(str(error).splitlines()))
-spark.stop()
-"""
+@pytest.mark.parametrize("center", [True, False])
+def test_components_are_centred_unless_it_is_turned_off(run: Run, images: Path, tmp_path: Path, center: bool):  # noqa: FBT001
+    summary = run(config(images, tmp_path / "out", pca_k=4, center=center))
+    written = pd.read_parquet(tmp_path / "out" / "pca")
+    mean = np.stack(written.pca).astype(np.float64).mean(axis=0)
+    assert (np.abs(mean).max() < 1e-5) == center
+    assert summary["pca"]["center"] == center
 
 
-def test_spark_connect_gives_the_same_bits(whole: tuple[Path, dict[str, Any]], images: Path, tmp_path: Path):
-    pyspark = pytest.importorskip("pyspark", reason="needs the extra sparkcider[spark]")
-    pytest.importorskip("grpc", reason="needs pyspark[connect]")
-    if int(pyspark.__version__.split(".")[0]) < 4:
-        pytest.skip("Spark Connect needs PySpark 4")
-    network = tmp_path / "network"
-    command = [sys.executable, "-c", CONNECT, str(images), str(tmp_path / "out"), str(network), str(TINY_MODEL)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    assert answer.stdout.splitlines() == ["FileNotFoundError 1", "FileExistsError 1"]
-    assert names(tmp_path) == ["network", "out"]
-    assert_features(network, str(TINY_MODEL))  # a file, which travels to the workers
-    assert names(tmp_path / "out") == names(whole[0])
-    for name in ("features", "pca"):
-        ours = pd.read_parquet(whole[0] / name).sort_values("path", ignore_index=True)
-        theirs = pd.read_parquet(tmp_path / "out" / name).sort_values("path", ignore_index=True)
-        assert list(ours.path) == list(theirs.path)
-        assert list(ours[name].isna()) == list(theirs[name].isna())
-        np.testing.assert_array_equal(np.stack(ours[name].dropna()), np.stack(theirs[name].dropna()))
+@pytest.fixture
+def table(images: Path) -> pa.Table:
+    """The images as rows, one of them null."""
+    paths = sorted(images.glob("L*/*.jpg"))
+    rows = [{"name": f"shop/{path.parent.name}/{path.name}", "jpeg": path.read_bytes()} for path in paths]
+    rows.append({"name": "shop/Lime/lost", "jpeg": None})
+    return pa.Table.from_pylist(rows, pa.schema([("name", pa.string()), ("jpeg", pa.binary())]))
+
+
+def test_rows_of_a_parquet_table_are_images(run: Run, table: pa.Table, tmp_path: Path):
+    pq.write_table(table, tmp_path / "images.parquet")
+    summary = run(
+        config(tmp_path / "images.parquet", tmp_path / "out", content_column="jpeg", path_column="name", pca_k=2)
+    )
+    found = features_of(tmp_path / "out")
+    assert list(found.path) == sorted(table["name"].to_pylist())
+    assert set(found.label) == {"Lemon", "Lime"}
+    assert dict(zip(found.path, found.error))["shop/Lime/lost"] == "null image"
+    expected, _ = FeatureExtractor("pixels").extract(table.sort_by("name")["jpeg"])
+    assert [None if row is None else list(row) for row in found.features] == expected.to_pylist()
+    assert (summary["input"]["files"], summary["images"], summary["errors"]) == (5, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"content_column": "png"}, ValueError, r"content_column png is not a column of .*; it has name, jpeg"),
+        ({"content_column": "jpeg"}, ValueError, r"path_column path is not a column of .*; it has name, jpeg"),
+        (
+            {"content_column": "name", "path_column": "name"},
+            TypeError,
+            r"content_column name must be binary \(encoded images\), got string",
+        ),
+    ],
+)
+def test_a_wrong_column_of_a_table_is_refused(
+    run: Run, table: pa.Table, tmp_path: Path, settings: dict[str, Any], kind: type[Exception], message: str
+):
+    pq.write_table(table, tmp_path / "images.parquet")
+    with pytest.raises(kind, match=message):
+        run(config(tmp_path / "images.parquet", tmp_path / "out", **settings))
+    assert not (tmp_path / "out").exists()

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 grimp = pytest.importorskip("grimp", reason="needs the extra dev")
 
 LAYERS = (
-    ("_native", "options"),
-    ("samples", "storage"),
-    ("models",),
-    ("extractor",),
+    ("_native", "columns", "error_kinds", "labels", "options", "version"),
+    ("contents", "samples", "storage"),
+    ("models", "saved_stage"),
+    ("extractor", "pca"),
     ("spark",),
     ("functions", "feature"),
     ("job", "plots"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+from contextlib import nullcontext
 
 import pytest
 
 pytest.importorskip("nbclient", reason="needs the extra sparkcider[notebooks]")
 pytest.importorskip("pyspark", reason="needs the extra sparkcider[spark]")
 
+from connect_port import connect_port
 from run_notebooks import NAMES, NOTEBOOKS, VARIES, code_cells, pictures_of, read, run, text_of
 
 LARGEST = 300_000
@@ -25,7 +27,8 @@ def test_the_notebook_runs_and_gives_what_is_committed(name):
     if name == "03_from_keras_udf" and importlib.util.find_spec("tensorflow") is None:
         pytest.skip("needs the extra sparkcider[export]: TensorFlow, for Python 3.10 to 3.13 on Linux")
     committed = read(name)
-    given = code_cells(run(name, copy.deepcopy(committed)))
+    with connect_port() if name == "05_databricks" else nullcontext():
+        given = code_cells(run(name, copy.deepcopy(committed)))
     for kept, found in zip(code_cells(committed), given):
         where = f"{name}, {found.id}: run `make notebooks` and look at what changed"
         assert pictures_of(found) == pictures_of(kept), where

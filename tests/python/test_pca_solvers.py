@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler as Scaler
 from sparkcider import PcaError
 from sparkcider.feature import PCA, PCAModel, StandardScaler
 from sparkcider.functions import pca_project
-from sparkcider.spark import fit, moments, solver_choice
+from sparkcider.pca import fit, solver_choice
+from sparkcider.spark import moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,16 +152,17 @@ def test_a_flat_spectrum_brings_a_warning(spark: SparkSession, monkeypatch: pyte
         pca(k=2, solver="randomized").fit(rows)
 
 
-def test_an_invalid_row_in_the_randomized_solver(spark: SparkSession, frame: DataFrame, tmp_path: Path) -> None:
-    bad = spark.createDataFrame([(N, [1.0]), (N + 1, None), (N + 2, [float("nan")] * D)], frame.schema)
-    rows = frame.union(bad).withMetadata("x", {"ml_attr": {"num_attrs": D}})
-    with pytest.raises(PcaError):
-        pca(k=3, solver="randomized").fit(rows)
-    model = pca(k=3, solver="randomized", handleInvalid="skip").fit(rows)
-    assert (model.numRows, model.numInvalid) == (N, 3)
+def test_null_and_wrong_rows_in_the_randomized_solver(spark: SparkSession, frame: DataFrame, tmp_path: Path) -> None:
+    nulls = frame.union(spark.createDataFrame([(N, None), (N + 1, None)], frame.schema))
+    model = pca(k=3, solver="randomized").fit(nulls)
+    assert (model.numRows, model.numInvalid) == (N, 2)
     model.save(str(tmp_path / "model"))
     loaded = PCAModel.load(str(tmp_path / "model"))
-    assert (loaded.numRows, loaded.numInvalid, loaded.fittedSolver) == (N, 3, "randomized")
+    assert (loaded.numRows, loaded.numInvalid, loaded.fittedSolver) == (N, 2, "randomized")
+    wrong = nulls.union(spark.createDataFrame([(N + 2, [1.0]), (N + 3, [float("nan")] * D)], frame.schema))
+    message = rf"^PCA: column x: of {N + 4} rows 1 has 1 values, not {D} and 1 has a NaN, an infinity or a null inside"
+    with pytest.raises(PcaError, match=message):
+        pca(k=3, solver="randomized").fit(wrong)
 
 
 @pytest.mark.parametrize("solver", ["randomized", "auto"])
@@ -168,17 +170,15 @@ def test_no_rows(spark: SparkSession, frame: DataFrame, solver: str) -> None:
     with pytest.raises(PcaError, match=r"column x has no rows to fit to$"):
         pca(k=3, solver=solver).fit(frame.limit(0))
     nulls = spark.createDataFrame([(0, None), (1, None)], frame.schema)
-    with pytest.raises(PcaError, match=r"column x has no rows to fit to \(2 invalid ones left out\)$"):
-        pca(k=3, solver=solver, handleInvalid="skip").fit(nulls)
+    with pytest.raises(PcaError, match=r"^PCA: column x has no rows to fit to \(2 null rows left out\)$"):
+        pca(k=3, solver=solver).fit(nulls)
 
 
 @pytest.mark.usefixtures("few_features")
 def test_one_row_that_is_too_wide_does_not_take_over(spark: SparkSession) -> None:
     rows = [([float(at), at * 0.5, 1.0],) for at in range(50)] + [([1.0] * 31,)]
     frame = spark.createDataFrame(rows, "x array<double>").coalesce(1)
-    model = pca(k=1, handleInvalid="skip").fit(frame)
-    assert (model.numRows, model.numInvalid, len(model.mean)) == (50, 1, 3)
-    with pytest.raises(PcaError, match="31"):
+    with pytest.raises(PcaError, match=r"^PCA: column x: of 51 rows 1 has 31 values, not 3: correct what makes them"):
         pca(k=1).fit(frame)
 
 
@@ -220,7 +220,7 @@ def test_one_row_and_constant_rows_have_no_variance(spark: SparkSession, rows: l
 
 
 def test_bad_options_are_said(frame: DataFrame) -> None:
-    with pytest.raises(ValueError, match="auto, covariance, gram, randomized"):
+    with pytest.raises(ValueError, match="auto, covariance, gram or randomized"):
         pca(solver="arpack")
     with pytest.raises(ValueError, match=f"k must be from 1 to the number of features, {D}, got {D + 1}"):
         pca(k=D + 1, solver="randomized").fit(frame)
@@ -315,16 +315,47 @@ def test_an_outlier_has_the_largest_error(spark: SparkSession, frame: DataFrame)
     assert worst.id == N
 
 
-@pytest.mark.parametrize("bad", [None, [1.0], [float("nan")] * D])
-def test_the_scaler_treats_invalid_rows_as_the_pca_does(spark: SparkSession, frame: DataFrame, bad: Any) -> None:
-    rows = frame.union(spark.createDataFrame([(N, bad)], frame.schema)).withMetadata("x", {"ml_attr": {"num_attrs": D}})
-    with pytest.raises(PcaError):
-        StandardScaler(inputCol="x", outputCol="y").fit(rows)
-    kept = StandardScaler(inputCol="x", outputCol="y", handleInvalid="keep").fit(rows)
+def test_the_scaler_leaves_null_rows_out_or_stops(spark: SparkSession, frame: DataFrame) -> None:
+    rows = frame.union(spark.createDataFrame([(N, None)], frame.schema))
+    kept = StandardScaler(inputCol="x", outputCol="y").fit(rows)
     np.testing.assert_allclose(kept.mean.toArray(), matrix().mean(axis=0))
     assert kept.transform(rows).where("y is null").select("id").collect() == [(N,)]
     left = StandardScaler(inputCol="x", outputCol="y", handleInvalid="skip").fit(rows).transform(rows)
     assert left.count() == N
-    stopping = StandardScaler(inputCol="x", outputCol="y").fit(frame)
-    with pytest.raises(Exception, match="is null, not 40 values, or has a NaN or infinity"):
-        stopping.transform(rows).collect()
+    stopping = StandardScaler(inputCol="x", outputCol="y", handleInvalid="error")
+    null = "null: handleInvalid='keep' or 'skip' leaves null rows out"
+    with pytest.raises(PcaError, match=f"^StandardScaler: column x: of {N + 1} rows 1 is {null}$"):
+        stopping.fit(rows)
+    with pytest.raises(Exception, match=rf"StandardScalerModel: column x: of \d+ rows of a batch 1 is {null}"):
+        stopping.fit(frame).transform(rows).collect()
+    nulls = rows.where(f"id = {N}")
+    with pytest.raises(PcaError, match=r"^StandardScaler: column x has no rows to fit to \(1 null rows left out\)$"):
+        StandardScaler(inputCol="x", outputCol="y").fit(nulls)
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [([], f"0 values, not {D}"), ([1.0], f"1 values, not {D}"), ([float("nan")] * D, "a NaN, an infinity or")],
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_wrong_rows_stop_the_scaler(
+    spark: SparkSession, frame: DataFrame, bad: list[float], what: str, *, known: bool
+) -> None:
+    rows = frame.union(spark.createDataFrame([(N, bad)], frame.schema))
+    if known:
+        rows = rows.withMetadata("x", {"ml_attr": {"num_attrs": D}})
+    for handle_invalid in ("keep", "skip", "error"):
+        scaler = StandardScaler(inputCol="x", outputCol="y", handleInvalid=handle_invalid)
+        with pytest.raises(PcaError, match=f"^StandardScaler: column x: of {N + 1} rows 1 has {what}"):
+            scaler.fit(rows)
+    with pytest.raises(Exception, match=rf"StandardScalerModel: column x: of \d+ rows of a batch 1 has {what}"):
+        scaler.fit(frame).transform(rows).collect()
+
+
+def test_a_column_of_another_length_fails_before_a_job(frame: DataFrame) -> None:
+    other = frame.withMetadata("x", {"ml_attr": {"num_attrs": D + 1}})
+    for estimator in (StandardScaler(inputCol="x", outputCol="y"), pca(k=2)):
+        model = estimator.fit(frame)
+        message = f"^{type(model).__name__}: column x: expected {D} values per row, got {D + 1}$"
+        with pytest.raises(ValueError, match=message):
+            model.transform(other)

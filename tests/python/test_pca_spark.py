@@ -14,10 +14,9 @@ from pyspark.sql.functions import col
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler
 
-from sparkcider import Pca, PcaError
+from sparkcider import Pca, PcaError, saved_stage
 from sparkcider.feature import PCA, PCAModel
 from sparkcider.functions import pca_project
-from sparkcider.spark import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,6 +102,45 @@ def test_transform_centres_and_scales_only_when_standardized(arrays: DataFrame):
     np.testing.assert_allclose(projected(standard, arrays), expected, atol=1e-9)
 
 
+def test_centred_coordinates_are_scikit_learns_and_others_sparks(arrays: DataFrame, vectors: DataFrame):
+    reference = decomposition.PCA(3, svd_solver="full").fit(matrix())
+    theirs = spark_feature.PCA(k=3, inputCol="x", outputCol="y").fit(vectors)
+    plain, centred = (pca(k=3, center=center).fit(arrays) for center in (False, True))
+    assert (plain.centers, centred.centers) == (False, True)
+    assert centred.pc == plain.pc
+    signs = np.sign((reference.components_ * centred.pc.toArray().T).sum(axis=1))
+    expected = reference.transform(matrix()) * signs
+    np.testing.assert_allclose(projected(centred, arrays), expected, atol=1e-9)
+    signs = np.sign((plain.pc.toArray() * theirs.pc.toArray()).sum(axis=0))
+    np.testing.assert_allclose(projected(plain, arrays), projected(theirs, vectors) * signs, atol=1e-9)
+    np.testing.assert_array_equal(projected(plain.setCenter(True), arrays), projected(centred, arrays))
+
+
+@pytest.mark.parametrize("params", [{"standardize": True}, {"whiten": True}, {"standardize": True, "whiten": True}])
+def test_standardized_and_whitened_rows_are_centred_whatever_center_says(arrays: DataFrame, params: dict[str, bool]):
+    model = pca(k=2, center=False, **params).fit(arrays)
+    assert model.centers
+    assert not model.getCenter()
+    found = projected(model, arrays)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_array_equal(projected(model.setCenter(True), arrays), found)
+
+
+def test_center_goes_wherever_the_model_goes(arrays: DataFrame, tmp_path: Path):
+    model = pca(k=2).setCenter(True).fit(arrays)
+    expected = projected(model, arrays)
+    assert model.getCenter()
+    assert model.update(arrays).getCenter()
+    model.save(str(tmp_path / "model"))
+    np.testing.assert_array_equal(projected(PCAModel.load(str(tmp_path / "model")), arrays), expected)
+    column = arrays.withColumn("y", pca_project("x", model=model, element_type="double"))
+    np.testing.assert_array_equal([row.y for row in sorted(column.select("id", "y").collect())], expected)
+    model = pca(k=D, center=True, reconstructionErrorCol="lost").fit(arrays)
+    back = model.inverse_transform(model.transform(arrays), "back").sort("id").collect()
+    np.testing.assert_allclose([row.back for row in back], matrix(), atol=1e-9)
+    np.testing.assert_allclose([row.lost for row in back], 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("variance", [0.5, 0.9, 1.0])
 def test_variance_takes_the_fewest_components_that_hold_it(arrays: DataFrame, variance: float):
     cumulative = decomposition.PCA(svd_solver="full").fit(matrix()).explained_variance_ratio_.cumsum()
@@ -153,31 +191,94 @@ def test_the_fit_reads_the_rows_once(arrays: DataFrame, tmp_path: Path):
     assert sum(int(line) for line in Path(report).read_text().split()) == N
 
 
-BAD_ROWS = {"null": None, "NaN": [float("nan")] * D, "infinite": [float("inf")] * D, "short": [1.0] * (D - 1)}
+def with_rows(arrays: DataFrame, rows: list[list[float] | None]) -> DataFrame:
+    """`arrays` and more rows, of ids from N on."""
+    more = [(N + at, row) for at, row in enumerate(rows)]
+    return arrays.unionByName(arrays.sparkSession.createDataFrame(more, arrays.schema))
 
 
-@pytest.fixture(params=list(BAD_ROWS))
-def with_bad_row(request: pytest.FixtureRequest, spark: SparkSession, arrays: DataFrame) -> DataFrame:
-    bad = spark.createDataFrame([(N, BAD_ROWS[request.param])], arrays.schema)
-    return arrays.unionByName(bad)
-
-
-def test_an_invalid_row_is_an_error_by_default(with_bad_row: DataFrame, arrays: DataFrame):
-    with pytest.raises(PcaError) as raised:
-        pca(k=2).fit(with_bad_row)
-    assert "\n" not in str(raised.value)
-    with pytest.raises(Exception, match="PcaError"):
-        pca(k=2).fit(arrays).transform(with_bad_row).collect()
-
-
-@pytest.mark.parametrize("handle_invalid", ["keep", "skip"])
-def test_an_invalid_row_is_left_out_and_counted(with_bad_row: DataFrame, arrays: DataFrame, handle_invalid: str):
-    model = pca(k=2, handleInvalid=handle_invalid).fit(with_bad_row)
-    assert (model.numRows, model.numInvalid) == (N, 1)
+@pytest.mark.parametrize("handle_invalid", [None, "keep", "skip"])
+def test_null_rows_are_left_out_and_counted(arrays: DataFrame, handle_invalid: str | None):
+    rows = with_rows(arrays, [None, None])
+    model = pca(k=2, handleInvalid=handle_invalid).fit(rows)
+    assert (model.numRows, model.numInvalid) == (N, 2)
     np.testing.assert_allclose(model.pc.toArray(), pca(k=2).fit(arrays).pc.toArray(), atol=1e-9)
-    out = {row.id: row.y for row in model.transform(with_bad_row).collect()}
-    assert len(out) == (N + 1 if handle_invalid == "keep" else N)
+    out = {row.id: row.y for row in model.transform(rows).collect()}
+    assert len(out) == (N if handle_invalid == "skip" else N + 2)
     assert out.get(N) is None
+    assert [row.y for row in sorted(model.update(rows).transform(rows).collect())][
+        -1
+    ] is None or handle_invalid == "skip"
+    assert model.update(rows).numInvalid == 4
+
+
+def test_null_rows_are_an_error_where_that_is_asked_for(arrays: DataFrame):
+    rows = with_rows(arrays, [None, None])
+    remedy = "are null: handleInvalid='keep' or 'skip' leaves null rows out$"
+    with pytest.raises(PcaError, match=f"^PCA: column x: of {N + 2} rows 2 {remedy}"):
+        pca(k=2, handleInvalid="error").fit(rows)
+    model = pca(k=2, handleInvalid="error").fit(arrays)
+    with pytest.raises(
+        Exception, match=r"PcaError: PCAModel: column x: of \d+ rows of a batch \d (is|are) null: handleInvalid="
+    ):
+        model.transform(rows).collect()
+    with pytest.raises(PcaError, match=f"^PCAModel: column x: of {N + 2} rows 2 are null"):
+        model.update(rows)
+
+
+NOT_FINITE = {"NaN": [float("nan")] * D, "infinite": [float("inf")] * D, "null inside": [*[1.0] * (D - 1), None]}
+WRONG = {
+    **{name: (row, "a NaN, an infinity or a null inside") for name, row in NOT_FINITE.items()},
+    "short": ([1.0] * (D - 1), f"{D - 1} values, not {D}"),
+    "long": ([1.0] * (D + 1), f"{D + 1} values, not {D}"),
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+def test_wrong_rows_stop_whatever_becomes_of_null_ones(arrays: DataFrame, wrong: str):
+    row, what = WRONG[wrong]
+    rows = with_rows(arrays, [row, None, row]).repartition(3)
+    remedy = "correct what makes them, or set these rows to null, which leaves them out"
+    model = pca(k=2).fit(arrays)
+    for handle_invalid in ("keep", "skip", "error"):
+        message = f"^PCA: column x: of {N + 3} rows 2 have {what}: {remedy}$"
+        with pytest.raises(PcaError, match=message):
+            pca(k=2, handleInvalid=handle_invalid).fit(rows)
+        failing = model.copy().setHandleInvalid(handle_invalid).transform(rows)
+        found = rf"\d ha(s|ve) {what}: correct"
+        if handle_invalid == "error":  # the null row may lie in a batch that comes first
+            found = rf"({found}|\d is null: handleInvalid=)"
+        with pytest.raises(Exception, match=rf"PcaError: PCAModel: column x: of \d+ rows of a batch {found}"):
+            failing.collect()
+    with pytest.raises(PcaError, match=f"^PCAModel: column x: of {N + 3} rows 2 have {what}"):
+        model.update(rows)
+
+
+def test_a_length_in_the_metadata_counts_for_more_than_that_of_most_rows(arrays: DataFrame):
+    known = arrays.withMetadata("x", {"ml_attr": {"num_attrs": D + 2}})
+    with pytest.raises(PcaError, match=f"^PCA: column x: of {N} rows {N} have {D} values, not {D + 2}: correct"):
+        pca(k=2).fit(known)
+
+
+def test_standardize_of_a_fitted_model_cannot_be_changed(arrays: DataFrame):
+    for fitted in (False, True):
+        model = pca(k=2, standardize=fitted).fit(arrays)
+        before = projected(model, arrays)
+        message = (
+            f"^PCAModel: standardize is {fitted} since the fit and cannot be {not fitted}: "
+            rf"fit PCA\(standardize={not fitted}\) instead$"
+        )
+        with pytest.raises(ValueError, match=message):
+            model.copy().set(model.standardize, not fitted)
+        with pytest.raises(ValueError, match=message):
+            model.transform(arrays, {model.standardize: not fitted})
+        np.testing.assert_array_equal(projected(model.copy(), arrays), before)
+
+
+def test_a_fitted_model_knows_its_k(arrays: DataFrame):
+    model = PCA(variance=0.9, inputCol="x", outputCol="y").fit(arrays)
+    assert model.getK() == model.pc.numCols
+    assert model.getVariance() == 0.9
 
 
 def test_null_vectors_stay_null(spark: SparkSession, vectors: DataFrame):
@@ -190,7 +291,7 @@ def test_null_vectors_stay_null(spark: SparkSession, vectors: DataFrame):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({}, ValueError, "give either k or variance"),
+        ({}, ValueError, "PCA: give either k or variance, got neither"),
         ({"k": 2, "variance": 0.5}, ValueError, "give either k or variance"),
         ({"k": 1, "inputCol": "id"}, TypeError, "column id: expected array<float>, array<double> or vector, got int"),
         ({"k": 1, "inputCol": "z"}, ValueError, "there is no column z; there are id, x"),
@@ -216,10 +317,10 @@ def test_no_rows_are_an_error(spark: SparkSession, arrays: DataFrame):
     with pytest.raises(PcaError, match=r"column x has no rows to fit to$"):
         pca(k=1).fit(arrays.where("id < 0"))
     nulls = spark.createDataFrame([(0, None), (1, None)], arrays.schema)
-    with pytest.raises(PcaError, match=r"column x has no rows to fit to \(2 invalid ones left out\)"):
-        pca(k=1, handleInvalid="skip").fit(nulls)
-    with pytest.raises(PcaError, match="null"):
+    with pytest.raises(PcaError, match=r"^PCA: column x has no rows to fit to \(2 null rows left out\)$"):
         pca(k=1).fit(nulls)
+    with pytest.raises(PcaError, match=r"^PCA: column x: of 2 rows 2 are null: handleInvalid='keep' or 'skip' leaves"):
+        pca(k=1, handleInvalid="error").fit(nulls)
 
 
 def test_more_components_than_rows_warn_once(arrays: DataFrame):
@@ -241,7 +342,7 @@ def test_a_saved_model_comes_back_with_its_moments(arrays: DataFrame, tmp_path: 
 
 
 def test_a_large_model_is_saved_in_chunks(arrays: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(saved_stage, "CHUNK_BYTES", 64)
     model = pca(k=2).fit(arrays)
     path = str(tmp_path / "model")
     model.save(path)
@@ -272,13 +373,24 @@ def test_pca_project_takes_a_model_or_a_pca(arrays: DataFrame, element: str):
     found = rows.sort("id").collect()
     plain = matrix() @ model.pc.toArray()
     np.testing.assert_allclose([row.as_model for row in found], plain, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose([row.as_pca for row in found], plain - plain.mean(axis=0), rtol=1e-4, atol=1e-4)
+    assert [row.as_pca for row in found] == [row.as_model for row in found]  # it centres as the model does
+    centred = arrays.select("id", pca_project(column, model=model.setCenter(True).pca, element_type=element).alias("y"))
+    theirs = plain - plain.mean(axis=0)
+    np.testing.assert_allclose([row.y for row in centred.sort("id").collect()], theirs, rtol=1e-4, atol=1e-4)
     assert isinstance(model.pca, Pca)
 
 
-def test_pca_project_refuses_unknown_words(arrays: DataFrame):
+def test_pca_project_gives_null_for_null_only(arrays: DataFrame):
     model = pca(k=1).fit(arrays)
-    with pytest.raises(ValueError, match="element_type must be float or double, got half"):
-        pca_project("x", model=model, element_type="half")
-    with pytest.raises(ValueError, match="on_error must be null or raise, got skip"):
-        pca_project("x", model=model, on_error="skip")
+    rows = with_rows(arrays, [None]).coalesce(1)
+    projected = rows.select("id", pca_project("x", model=model).alias("y"))
+    assert projected.where("y IS NULL").select("id").collect() == [(N,)]
+    with pytest.raises(
+        Exception, match=r"PcaError: pca_project: column x: of .* null: on_error='null' leaves null rows"
+    ):
+        rows.select(pca_project("x", model=model, on_error="raise")).collect()
+    wrong = with_rows(arrays, [[float("nan")] * D]).coalesce(1)
+    with pytest.raises(
+        Exception, match=r"PcaError: pca_project: column x: of .* 1 has a NaN, an infinity or a null inside"
+    ):
+        wrong.select(pca_project("x", model=model)).collect()

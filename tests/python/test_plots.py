@@ -34,7 +34,7 @@ def _figures_end_with_the_test() -> Iterator[None]:
 def fitted() -> Pca:
     moments = Moments()
     moments.update(pa.array(np.random.default_rng(3).normal(size=(40, 5)).tolist()))
-    return Pca.fit(moments, k=4)
+    return Pca(k=4).fit(moments)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ from sparkcider import Moments, Pca, plots
 moments = Moments()
 moments.update(pyarrow.array([[0.0, 1.0], [1.0, 0.0]]))
 try:
-    plots.explained_variance(Pca.fit(moments, k=1))
+    plots.explained_variance(Pca(k=1).fit(moments))
 except ImportError as error:
     print(error)
 """

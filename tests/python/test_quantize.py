@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hub_networks import OPTIONS, vit
 
 from sparkcider import FeatureExtractor, cli, models
 from sparkcider.samples import encode_png, write_samples
@@ -107,6 +108,19 @@ def test_int8_is_near_and_its_report_is_told(network: Path, images: Path, tmp_pa
     operators = {node.op_type for node in onnx.load(target).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
     assert not {"Pad", "Mul", "Add"} & operators  # inside the convolutions, where they are not rounded on their own
+
+
+def test_of_a_transformer_the_matrix_products_are_int8(images: Path, tmp_path: Path) -> None:
+    network = vit(tmp_path / "vit.onnx")
+    report = quantize(network, str(images), tmp_path / "int8.onnx", n=32, **OPTIONS)
+    assert report.cosine_min > 0.95  # of 24 values only
+    assert report.cosine_median > 0.99
+    operators = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
+    assert "MatMul" not in operators
+    assert operators.count("MatMulInteger") == 2
+    assert operators.count("Conv") == 1
+    assert models.show(tmp_path / "int8.onnx").metadata["quantized"].startswith("int8, dynamic, weights per channel")
+    assert FeatureExtractor(tmp_path / "int8.onnx").outputs == {"pooler_output": None}
 
 
 def test_the_report_is_measured_on_other_images(network: Path, images: Path, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_the_snippets_run_one_after_the_other(spark, folder):
     names = {"spark": spark}
     for block in blocks("python"):
         # The JVM's working directory is where the session was started.
-        block = block.replace('load("images")', f'load("{folder}/images")')  # noqa: PLW2901
+        for name in ("images", "features"):
+            block = block.replace(f'("{name}")', f'("{folder}/{name}")')  # noqa: PLW2901
         exec(block, names)  # noqa: S102 - the page's own code
     n_images = sum(path.is_file() for path in (folder / "images").rglob("*"))
     assert names["images"].count() == n_images

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from sparkcider.job import results
-from sparkcider.job.results import staged
+from sparkcider.job.lock import LOCK
+from sparkcider.job.results import unfinished
 from sparkcider.storage.files import ArrowFiles, Files
-from sparkcider.storage.hadoop import HadoopFiles, qualified
+from sparkcider.storage.hadoop import HadoopFiles, files_of, qualified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def test_publishing_puts_a_result_in_place_of_an_older_one(files: Files, tmp_pat
     base = f"file:{tmp_path}"
     for text in (b"old", b"new"):
         write_result(files, f"{base}/.out.new", text)
-        results._publish(files, f"{base}/.out.new", f"{base}/out", aside=f"{base}/.out.old")
+        results.publish(files, f"{base}/.out.new", f"{base}/out", aside=f"{base}/.out.old")
         assert texts(tmp_path) == {f"out/{name}": text.decode() for name in WHOLE}
 
 
@@ -80,7 +81,7 @@ def test_a_failure_while_publishing_leaves_the_older_result(
 
     monkeypatch.setattr(files, "rename", fail_once)
     try:
-        results._publish(files, f"{base}/.out.new", f"{base}/out", aside=f"{base}/.out.old")
+        results.publish(files, f"{base}/.out.new", f"{base}/out", aside=f"{base}/.out.old")
     except NetworkDownError:
         expected = b"old"
     else:
@@ -97,7 +98,7 @@ def test_the_summary_comes_last_where_folders_are_not_renamed(
     moved: list[str] = []
     rename = files.rename
     monkeypatch.setattr(files, "rename", lambda source, target: (moved.append(source), rename(source, target)))
-    results._publish(files, f"file:{tmp_path}/.out.new", f"file:{tmp_path}/out", aside="")
+    results.publish(files, f"file:{tmp_path}/.out.new", f"file:{tmp_path}/out", aside="")
     assert [source.rpartition("/")[2] for source in moved] == ["features", "pca-model", "summary.json"]
 
 
@@ -109,32 +110,49 @@ def test_hadoop_does_not_move_a_folder_into_another(spark: SparkSession, tmp_pat
         files.rename(f"file:{tmp_path}/a", f"file:{tmp_path}/b")
 
 
-def test_a_block_that_fails_leaves_nothing(spark: SparkSession, tmp_path: Path):
+def test_a_block_that_fails_before_any_feature_leaves_nothing(files: Files, tmp_path: Path):
     def fail() -> None:
-        with staged(spark, str(tmp_path / "a" / "out"), overwrite=False) as staging:
-            staging.write_text("summary.json", "{}")
+        with unfinished(files, f"file:{tmp_path}/a/out", overwrite=False) as partial:
+            partial.write_text("summary.json", "{}")
             raise KeyboardInterrupt
 
     (tmp_path / "a").mkdir()
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert list((tmp_path / "a").iterdir()) == []
+    assert [path.name for path in (tmp_path / "a").iterdir() if path.suffix != ".crc"] == []
 
 
-def test_an_output_that_appears_meanwhile_is_not_mixed_with(spark: SparkSession, tmp_path: Path):
+def test_a_block_that_fails_after_a_part_of_the_features_keeps_it(files: Files, tmp_path: Path):
+    def fail() -> None:
+        with unfinished(files, f"file:{tmp_path}/out", overwrite=False) as partial:
+            assert (tmp_path / "out.partial" / LOCK).exists()
+            files.make_folder(partial.child("features"))
+            files.write(partial.child("features/part-00000.parquet"), b"rows")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert texts(tmp_path) == {"out.partial/features/part-00000.parquet": "rows"}
+
+
+def test_an_output_that_appears_meanwhile_is_not_mixed_with(files: Files, tmp_path: Path):
     def race() -> None:
-        with staged(spark, str(tmp_path / "out"), overwrite=False) as staging:
-            staging.write_text("summary.json", "mine")
+        with unfinished(files, f"file:{tmp_path}/out", overwrite=False) as partial:
+            partial.write_text("summary.json", "mine")
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "theirs").write_text("theirs")
 
     with pytest.raises(FileExistsError):
         race()
-    assert texts(tmp_path) == {"out/theirs": "theirs"}
+    assert texts(tmp_path / "out") == {"theirs": "theirs"}
 
 
-def test_a_root_is_no_output(spark: SparkSession):
-    with pytest.raises(ValueError, match="output / is the root of a file system"), staged(spark, "/", overwrite=True):
+@pytest.mark.parametrize("uri", ["file:/", "file:", "s3://bucket"])
+def test_a_root_is_not_an_output(files: Files, uri: str):
+    with (
+        pytest.raises(ValueError, match=f"output {uri} is the root of a file system"),
+        unfinished(files, uri, overwrite=True),
+    ):
         pass
 
 
@@ -161,9 +179,8 @@ def test_other_file_systems_keep_their_names_on_connect(path: str, uri: str):
 
 
 def test_connect_cannot_reach_a_file_system_that_pyarrow_does_not_know():
-    output = staged(connect_client(), "dbfs:/out", overwrite=False)
-    with pytest.raises(ValueError, match="output dbfs:/out cannot be reached from this Spark Connect client"), output:
-        pass
+    with pytest.raises(ValueError, match=r"dbfs:/out.* cannot be opened by pyarrow"):
+        files_of(connect_client(), "dbfs:/out")
 
 
 def connect_client() -> Any:

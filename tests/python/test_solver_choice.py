@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("pyspark", reason="needs the extra sparkcider[spark]")
-
-from sparkcider.spark.solver_choice import MOST_BYTES, MOST_FEATURES, MOST_ROWS, Step, next_step
+from sparkcider.pca.solver_choice import MOST_BYTES, MOST_FEATURES, MOST_ROWS, Step, next_step
 
 WIDE = 100_352
 

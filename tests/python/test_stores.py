@@ -6,6 +6,7 @@ import io
 import json
 import secrets
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from maven_jars import Jar, fetched, hadoop_version
+from maven_jars import hadoop_version, s3_connector
 from spark_clusters import environment, event_log, standalone_master, standalone_worker, submit_command
-from spark_images import TINY_MODEL
+from spark_images import GOOD, TINY_MODEL
 
 from sparkcider import FeatureExtractor
 from sparkcider.job import JobConfig
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.timeout(600)  # the jars may take 240 s, and the three runs 280
-SDK_2, SDK_1 = "software.amazon.awssdk", "com.amazonaws"
-PARTS = {
-    "3.3.4": [Jar(SDK_1, f"aws-java-sdk-{name}", "1.12.262") for name in ("s3", "sts", "dynamodb")],
-    "3.4.1": [Jar(SDK_2, name, "2.24.6") for name in ("s3", "s3-transfer-manager", "sts")],
-    "3.4.2": [Jar(SDK_2, name, "2.29.52") for name in ("s3", "s3-transfer-manager", "sts")],
-    "3.5.0": [Jar(SDK_2, name, "2.35.4") for name in ("s3", "s3-transfer-manager", "sts")],
-}
-"""What each Hadoop's connector needs of the AWS SDK that it was built with: 20 MB of a bundle of 280 or 600."""
 BUCKET = "bucket"
 SCRIPT = Path(__file__).parent / "closures_script.py"
 
@@ -42,12 +35,7 @@ SCRIPT = Path(__file__).parent / "closures_script.py"
 @pytest.fixture(scope="module")
 def connector(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The jars of hadoop-aws."""
-    version = hadoop_version()
-    if version not in PARTS:
-        pytest.skip(f"which AWS SDK goes with the Hadoop {version} of this PySpark is not known here")
-    wanted = [Jar("org.apache.hadoop", "hadoop-aws", version), *PARTS[version]]
-    bundles = [(SDK_2, "bundle"), (SDK_1, "aws-java-sdk-bundle")]
-    return fetched(wanted, bundles, tmp_path_factory.mktemp("connector"))
+    return s3_connector(tmp_path_factory.mktemp("connector"))
 
 
 class Finished(NamedTuple):
@@ -123,7 +111,7 @@ def test_the_result_in_s3_is_whole_and_alone(finished: Finished):
     assert finished.codes == [0, 2, 0]
     names = {key.removeprefix("a/out/").partition("/")[0] for key in finished.objects if key.startswith("a/out/")}
     tables = {"features", "features-json", "pca", "pca-json", "pca-model"}  # the first result had two less
-    assert names - {""} == {*tables, "explained_variance.csv", "summary.json"}
+    assert names - {""} == {*tables, "explained_variance.csv", "job.json", "summary.json"}
     assert {key.partition("/")[0] for key in finished.objects} == {"a", "images", "tiny.onnx"}
     assert all(key.startswith("a/out/") for key in finished.objects if key.startswith("a/") and key != "a/")
     summary = json.loads(finished.objects["a/out/summary.json"])
@@ -157,6 +145,20 @@ def test_the_summary_names_the_model_without_its_query(finished: Finished):
     summary = json.loads(finished.objects["a/out/summary.json"])
     assert summary["model"]["name"] == summary["config"]["model"] == f"s3://{BUCKET}/tiny.onnx"
     assert "endpoint_override" not in finished.printed
+
+
+def test_images_in_s3_are_listed_by_spark_and_fetched_by_its_workers(connector: list[Path], tmp_path: Path):
+    script = Path(__file__).with_name("listing_script.py")
+    command = [sys.executable, str(script), ",".join(map(str, connector))]
+    done = subprocess.run(
+        command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["requests_for_files"] == []  # binaryFile would ask for each file once more
+    assert found["labels"] == [str(number) for number in (0, 1, 2) for _ in range(number, GOOD, 3)]
+    assert found["errors"] == []
+    assert found["equal"]
 
 
 @pytest.mark.parametrize("part", ["input", "output"])

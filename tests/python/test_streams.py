@@ -24,7 +24,7 @@ def rows(number: int) -> pa.Array:
 def fitted() -> Pca:
     moments = Moments()
     moments.update(rows(0))
-    return Pca.fit(moments, k=2)
+    return Pca(k=2).fit(moments)
 
 
 def jpeg(side: int) -> bytes:
@@ -138,10 +138,10 @@ def test_the_threads_of_a_solve_have_ended_when_it_returns():
         pytest.skip("no /proc on this system: threads cannot be counted")
     moments = Moments()
     moments.update(rows(3))
-    Pca.fit(moments, k=3)
+    Pca(k=3).fit(moments)
     before = len(list(tasks.iterdir()))
     for _ in range(50):
-        Pca.fit(moments, k=3)
+        Pca(k=3).fit(moments)
         assert len(list(tasks.iterdir())) <= before
 
 
@@ -158,8 +158,8 @@ def test_the_threads_of_a_solve_have_ended_when_it_returns():
         (lambda: Pca.from_bytes(crafted(b"SCPC", 4, 5, 5, 0, 0, 0) + bytes(256)), "it cannot have 5 components"),
         (lambda: Sketch.from_bytes(crafted(b"SCSK", 0, 5, 0, 0, 0)), "it has 0 features"),
         (lambda: Sketch(crafted(b"SCBA", 0, 0, 0)), "it has 0 features"),
-        (lambda: Pca.fit(fresh(), k=1 << 62), "k must be from 1 to the number of features, 1000"),
-        (lambda: Pca.fit(fresh(), variance=float("nan")), "variance must be over 0 and at most 1, got NaN"),
+        (lambda: Pca(k=1 << 62).fit(fresh()), "k must be from 1 to the number of features, 1000"),
+        (lambda: Pca(variance=float("nan")).fit(fresh()), "variance must be over 0 and at most 1, got nan"),
     ],
 )
 def test_impossible_sizes_are_value_errors_that_name_them(call, message):
@@ -183,5 +183,5 @@ def test_the_error_of_a_long_row_that_all_components_hold_is_rounding():
     moments = Moments()
     moments.update(pa.array(values.tolist()))
     long = values[:1] * 1e6
-    (error,) = Pca.fit(moments, k=8).reconstruction_error(pa.array(long.tolist())).to_pylist()
+    (error,) = Pca(k=8).fit(moments).reconstruction_error(pa.array(long.tolist())).to_pylist()
     assert error < np.linalg.norm(long) * 1e-13

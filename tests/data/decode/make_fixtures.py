@@ -1,8 +1,9 @@
 """Writes one small image file per format, mode and orientation, with Pillow 12.1.
 
-    python make_fixtures.py          # rewrites the files beside it and fixtures.tsv, background.tsv
+    python make_fixtures.py          # rewrites the files beside it and fixtures.tsv, background.tsv, scaled.tsv
 
-The expected pixels are in fixtures.tsv (see make_pillow_table.py) and, laid over `BACKGROUND`, in background.tsv.
+The expected pixels are in fixtures.tsv (see make_pillow_table.py), laid over `BACKGROUND` in background.tsv, and those
+of the JPEGs at 1/2, 1/4 and 1/8 of their sides in scaled.tsv.
 """
 
 import hashlib
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from make_pillow_table import table_line
+from make_pillow_table import scaled_lines, table_line
 from PIL import Image, ImageOps, PngImagePlugin
 
 FOLDER = Path(__file__).parent
 BACKGROUND = (200, 100, 50)
 HEIGHT, WIDTH = 13, 17
 ORIENTATION = 0x0112
+SUFFIXES = {".jpg", ".png", ".gif", ".bmp", ".tif", ".webp", ".ico", ".cur", ".qoi"}
 
 
 def photo() -> Image.Image:
@@ -94,6 +96,36 @@ def write_modes() -> None:
         save(f"{mode}_lossless.webp", images[mode], lossless=True)
         save(f"{mode}.webp", images[mode], quality=70)
     save("animation.webp", images["RGB"], save_all=True, append_images=[ImageOps.mirror(images["RGB"])], lossless=True)
+    for mode in ("RGB", "RGBA"):
+        save(f"{mode}.qoi", images[mode])
+    write_icons(images)
+
+
+def write_icons(images: dict) -> None:
+    """Icons of PNGs and of bitmaps, of several images, with a mask; cursors, which are icons but for a byte."""
+    small, large = (8, 8), (WIDTH, HEIGHT)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I16"):
+        save(f"{mode}.ico", images[mode], sizes=[large])
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        save(f"{mode}_bitmap.ico", images[mode], sizes=[large], bitmap_format="bmp")
+    save("sizes.ico", images["RGBA"], sizes=[small, large])
+    save("depths.ico", ImageOps.mirror(images["RGB"]), append_images=[images["P"]], sizes=[large], bitmap_format="bmp")
+    for mode in ("P", "RGB", "RGBA"):
+        bitmap = (FOLDER / f"{mode}_bitmap.ico").read_bytes()
+        (FOLDER / f"{mode}.cur").write_bytes(bitmap[:2] + b"\2" + bitmap[3:])
+    for mode in ("1", "P", "RGB", "RGBA"):
+        (FOLDER / f"{mode}_mask.ico").write_bytes(with_mask((FOLDER / f"{mode}_bitmap.ico").read_bytes()))
+
+
+def with_mask(icon: bytes) -> bytes:
+    """The icon of one bitmap with a mask of noise, which counts: the directory states no 32 bits per pixel."""
+    row = -(-WIDTH // 32) * 4
+    mask = np.random.default_rng(8).integers(0, 256, row * HEIGHT, dtype="uint8").tobytes()
+    bits = int.from_bytes(icon[12:14], "little")
+    # Pillow writes its empty mask without the padding of rows that it reads, and none behind 32 bits per pixel
+    bitmap = icon[22:] if bits == 32 else icon[22 : -(-(-WIDTH // 8) * HEIGHT)]
+    size = len(bitmap) + len(mask)
+    return icon[:12] + (bits % 32).to_bytes(2, "little") + size.to_bytes(4, "little") + icon[18:22] + bitmap + mask
 
 
 def write_orientations() -> None:
@@ -132,17 +164,19 @@ def over_background(path: Path) -> str:
 
 
 def main() -> None:
-    """Writes all files and both tables."""
+    """Writes all files and the tables."""
     write_modes()
     write_orientations()
     files = sorted(
-        (path for path in FOLDER.iterdir() if path.suffix[1:] in {"jpg", "png", "gif", "bmp", "tif", "webp"}),
+        (path for path in FOLDER.iterdir() if path.suffix in SUFFIXES),
         key=lambda path: path.name,
     )
     (FOLDER / "fixtures.tsv").write_text("".join(table_line(path) + "\n" for path in files))
-    see_through = [path for path in files if path.suffix in {".png", ".gif", ".tif", ".webp"}]
+    see_through = [path for path in files if path.suffix not in {".jpg", ".bmp"}]
     see_through = [path for path in see_through if path.stem not in {"I16", "I", "F"}]
     (FOLDER / "background.tsv").write_text("".join(over_background(path) + "\n" for path in see_through))
+    jpegs = [path for path in files if path.suffix == ".jpg"]
+    (FOLDER / "scaled.tsv").write_text("".join(line + "\n" for path in jpegs for line in scaled_lines(path)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,219 @@
+"""Nothing is lost and nothing is embedded twice: unfinished work, `resume`, one writer at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from sparkcider import job
+from sparkcider.job import JobConfig, TooManyErrorsError, lock, tables
+from sparkcider.samples import write_samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder, images_per_label=2)
+    return folder
+
+
+@pytest.fixture
+def images(samples: Path, tmp_path: Path) -> Path:
+    """Images of a test's own, to be changed."""
+    return shutil.copytree(samples, tmp_path / "images")
+
+
+def config(images: Path, **settings: Any) -> JobConfig:
+    settings.setdefault("pca_k", 3)
+    return JobConfig(input=str(images), output=str(images.parent / "out"), model="pixels", **settings)
+
+
+def rows(out: Path) -> dict[str, tuple[Any, ...]]:
+    table = pd.read_parquet(out / "features")
+    assert table.path.is_unique
+    features = [None if row is None else np.asarray(row).tobytes() for row in table.features]
+    return dict(zip(table.path, zip(table.label, table.length, table.modified, features, table.error)))
+
+
+def fail_at(stage: str) -> Callable[[str], None]:
+    def progress(line: str) -> None:
+        if line.startswith(stage):
+            raise RuntimeError("pulled the plug")
+
+    return progress
+
+
+@pytest.fixture
+def clean(run: Run, images: Path) -> Path:
+    """The result of one run without a fault, in a folder of its own."""
+    out = images.parent / "clean"
+    run(dataclasses.replace(config(images), output=str(out)))
+    return out
+
+
+def test_a_pca_that_fails_keeps_the_features_and_resume_embeds_nothing(run: Run, images: Path, clean: Path):
+    lines: list[str] = []
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        fail_at("pca ")(line)
+
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        run(config(images), progress)
+    out, partial = images.parent / "out", images.parent / "out.partial"
+    assert not out.exists()
+    assert any(str(partial) in line and "--resume" in line for line in lines)
+    assert not (partial / "lock").exists()
+    shutil.move(images, images.parent / "moved")  # whoever reads an image now fails
+    (images.parent / "moved").rename(images)
+    summary = run(config(images, resume=True))
+    assert summary["embedded"] == 0
+    assert rows(out) == rows(clean)
+    assert not partial.exists()
+
+
+def test_unfinished_work_is_neither_overwritten_nor_mixed_by_a_plain_run(run: Run, images: Path):
+    with pytest.raises(RuntimeError):
+        run(config(images), fail_at("pca "))
+    with pytest.raises(FileExistsError, match=r"out.partial holds the unfinished work .*--resume goes on with it"):
+        run(config(images))
+    summary = run(config(images, mode="overwrite"))
+    assert summary["embedded"] == summary["input"]["files"]
+    assert not (images.parent / "out.partial").exists()
+
+
+def test_an_unchanged_result_is_left_alone(run: Run, images: Path):
+    run(config(images))
+    out = images.parent / "out"
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    lines: list[str] = []
+    run(config(images, resume=True), lines.append)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert "nothing has changed" in lines[-1]
+
+
+def test_new_changed_and_deleted_files_are_the_only_work(run: Run, images: Path):
+    run(config(images))
+    old = rows(images.parent / "out")
+    shutil.copy(images / "Lime" / "000.jpg", images / "Lime" / "new.jpg")
+    shutil.copy(images / "Lime" / "001.jpg", images / "Lemon" / "000.jpg")
+    (images / "Mango" / "000.jpg").unlink()
+    summary = run(config(images, resume=True))
+    out = images.parent / "out"
+    assert summary["embedded"] == 2
+    found = rows(out)
+    assert set(found) == {f"file:{path}" for path in images.rglob("*.*") if path.is_file()}
+    assert found[f"file:{images}/Lime/new.jpg"][3] == old[f"file:{images}/Lime/000.jpg"][3]
+    assert found[f"file:{images}/Lemon/000.jpg"][3] == old[f"file:{images}/Lime/001.jpg"][3]
+    unchanged = set(old) & set(found) - {f"file:{images}/Lemon/000.jpg"}
+    assert {path: found[path] for path in unchanged} == {path: old[path] for path in unchanged}
+    again = images.parent / "again"
+    run(dataclasses.replace(config(images), output=str(again)))
+    assert rows(again) == found
+    ours, theirs = (pd.read_parquet(folder / "pca").sort_values("path") for folder in (out, again))
+    np.testing.assert_allclose(np.stack(ours.pca), np.stack(theirs.pca), atol=1e-4)
+
+
+def test_changed_pca_and_label_options_embed_nothing(run: Run, images: Path):
+    run(config(images))
+    assert run(config(images, pca_k=5, resume=True))["pca"]["k"] == 5
+    summary = run(config(images, label_regex="/([A-Z])[^/]*/[^/]*$", formats=("json",), resume=True))
+    assert summary["embedded"] == 0
+    assert {row[0] for row in rows(images.parent / "out").values()} <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert (images.parent / "out" / "features-json").is_dir()
+
+
+def test_changed_features_are_refused_and_each_difference_named(run: Run, images: Path):
+    run(config(images))
+    changed = config(images, resume=True, options={"filter": "box", "input_size": 8})
+    with pytest.raises(ValueError, match=r"filter was not set and is box; input_size was not set and is 8; --mode"):
+        run(changed)
+    job_file = images.parent / "out" / "job.json"
+    facts = json.loads(job_file.read_text())
+    job_file.write_text(json.dumps({**facts, "sparkcider": "0.0.1"}))
+    with pytest.raises(ValueError, match=r"sparkcider was 0\.0\.1 and is "):
+        run(config(images, resume=True))
+
+
+def test_a_second_writer_is_told_who_writes(run: Run, images: Path):
+    def progress(line: str) -> None:
+        if line.startswith("pca "):
+            run(config(images, resume=True))
+
+    with pytest.raises(FileExistsError, match=rf"is being written by process {os.getpid()} on .*wait until it ends"):
+        run(config(images), progress)
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_by_resume_only(run: Run, images: Path):
+    with pytest.raises(RuntimeError):
+        run(config(images), fail_at("pca "))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    facts = json.loads(lock._content()) | {"process": dead.pid} if sys.version_info >= (3, 9) else {}
+    (images.parent / "out.partial" / "lock").write_text(json.dumps(facts))
+    with pytest.raises(FileExistsError, match=rf"holds the unfinished work of process {dead.pid} .*--resume"):
+        run(config(images))
+    assert run(config(images, resume=True))["embedded"] == 0
+
+
+def test_a_job_that_is_mostly_garbage_ends_and_keeps_what_was_done(run: Run, images: Path):
+    for number in range(30):
+        (images / "Lime" / f"page{number}.jpg").write_text("<html>not found</html>")
+    with pytest.raises(TooManyErrorsError, match=r"31 of 71 images failed \(43.7%\), more than max_error_rate 0.1"):
+        run(config(images, max_error_rate=0.1))
+    assert not (images.parent / "out").exists()
+    summary = run(config(images, max_error_rate=0.5, resume=True))
+    assert (summary["embedded"], summary["errors"]) == (0, 31)
+
+
+def test_a_part_has_its_name_only_when_it_is_complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from sparkcider.job.results import Partial
+    from sparkcider.storage.files import ArrowFiles
+
+    partial = Partial(ArrowFiles(f"file:{tmp_path}"), f"file:{tmp_path}")
+    schema = pa.schema([("path", pa.string()), ("label", pa.string()), ("pca", tables.VECTOR)])
+    row = pa.RecordBatch.from_pylist([{"path": "a", "label": "b", "pca": [1.0]}], schema)
+    monkeypatch.setattr(tables, "GROUP_ROWS", 2)
+    writer = tables.PartWriter(partial, "pca", schema)
+    for _ in range(3):
+        writer.add(row)
+    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000.parquet.open"]
+    writer._part_seconds = 0.0
+    writer.add(row)
+    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000.parquet"]
+    (tmp_path / "pca" / "part-00001.parquet.open").touch()  # of a run that was killed
+    another = tables.PartWriter(partial, "pca", schema)
+    another.add(row)
+    another.close()
+    assert sorted(path.name for path in (tmp_path / "pca").iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
+    assert pd.read_parquet(tmp_path / "pca").path.tolist() == ["a"] * 5
+
+
+def test_many_small_parts_of_a_long_job_become_few(images: Path, clean: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "PART_SECONDS", 0.0)
+    monkeypatch.setattr(tables, "GROUP_ROWS", 2)
+    monkeypatch.setattr("sparkcider.job.source.BLOCK_ROWS", 2)
+    closed: list[int] = []
+
+    def progress(line: str) -> None:
+        if line.startswith("pca "):
+            closed.append(len(list((images.parent / "out.partial" / "features").iterdir())))
+
+    job.run(dataclasses.replace(config(images), engine="embedded"), progress=progress)
+    assert closed == [1]
+    assert rows(images.parent / "out") == rows(clean)
