@@ -16,13 +16,16 @@ WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bootstrap test-clusters test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites
+.PHONY: help demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites java
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-demo: .venv/.installed-spark ## set everything up, run the main job on sample images, say where the result is
+demo: .venv/.installed ## set everything up, run the main job on sample images, say where the result is (needs no Java)
 	$(BIN)/sparkcider demo
+
+demo-spark: .venv/.installed-spark ## the same on Spark
+	$(BIN)/sparkcider demo --engine spark
 
 test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 	cargo test --release $(CHECKED)
@@ -33,6 +36,13 @@ test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in
 
 test-clusters: .venv/.installed-dev ## the job on every kind of cluster that this machine can start, YARN included (fetches 50 MB of jars)
 	SPARKCIDER_TEST_CLUSTERS=yes $(BIN)/python -m pytest tests/python/test_clusters.py tests/python/test_stores.py
+
+test-faults: .venv/.installed-dev ## jobs whose processes, disks and stores fail, several times; writes the table of docs/reliability.md (ten minutes)
+	SPARKCIDER_TEST_FAULTS=yes $(BIN)/python -m pytest tests/python/test_faults.py tests/python/test_job_kills.py
+
+test-hubs: .venv/.installed .venv-hubs/.installed ## the network's input and features against transformers, timm, open_clip and torchvision themselves, and hf:// (fetches torch, 6 GB on disk)
+	PYTHONPATH=python .venv-hubs/bin/python -m pytest tests/python/test_descriptions_parity.py \
+		tests/python/test_network_parity.py tests/python/test_export_hubs.py tests/python/test_hub.py
 
 test-matrix: wheel ## the installed wheel with every set of versions in tests/matrix (TESTS=all: every test)
 	for versions in tests/matrix/*.txt; do scripts/test_wheel.sh "$$(basename $$versions .txt)" $(TESTS) || exit 1; done
@@ -77,10 +87,13 @@ bench: .venv/.installed-dev ## the numbers of the README
 	for bench in benches/python/*.py; do $(BIN)/python $$bench || exit 1; done
 
 clean: ## remove what make made
-	rm -rf .venv dist target python/sparkcider/onnxruntime python/sparkcider/RUST-LICENSES.txt python/sparkcider/_native*.so
+	rm -rf .venv .venv-hubs dist target python/sparkcider/onnxruntime python/sparkcider/RUST-LICENSES.txt python/sparkcider/_native*.so
 
 prerequisites:
-	@PYTHON=$(PYTHON) scripts/check_prerequisites.sh
+	@PYTHON=$(PYTHON) scripts/check_prerequisites.sh build
+
+java:
+	@scripts/check_prerequisites.sh spark
 
 .venv/bin/maturin: | prerequisites
 	$(PYTHON) -m venv .venv
@@ -91,7 +104,17 @@ prerequisites:
 	$(BIN)/pip install --quiet auditwheel ziglang
 	touch $@
 
-# The package in place, with one of its extras: Rust is compiled anew when a file changed, Python needs nothing.
-.venv/.installed-%: $(SOURCES) | prerequisites .venv/bin/maturin
+# Apart from .venv, as torch alone is larger than all else.
+.venv-hubs/.installed: tests/hubs.txt
+	$(PYTHON) -m venv .venv-hubs
+	.venv-hubs/bin/pip install --quiet --requirement tests/hubs.txt
+	touch $@
+
+# The package in place, alone or with one of its extras: Rust is compiled anew when a file changed, Python needs nothing.
+.venv/.installed: $(SOURCES) | prerequisites .venv/bin/maturin
+	$(BUILD) install --quiet --no-build-isolation --editable .
+	touch $@
+
+.venv/.installed-%: $(SOURCES) | prerequisites java .venv/bin/maturin
 	$(BUILD) install --quiet --no-build-isolation --editable '.[$*]'
 	touch $@

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Names each missing prerequisite in one line, with the command that installs it. PYTHON names the interpreter.
+# Usage: check_prerequisites.sh [build | spark]; without a word, what both need.
 # Shell built-ins only, so that it speaks even where PATH holds nothing.
 set -u
+wanted=${1:-build spark}
 python=${PYTHON:-python3}
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 missing=0
@@ -21,29 +23,35 @@ need() { # what, the command that installs it
     missing=1
 }
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then
-    need "Python >= 3.9 ($python; PYTHON=... names another)" "$install $1"
-elif ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
-    need "Python's venv module" "$install $2"
-fi
+check_build() {
+    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then
+        need "Python >= 3.9 ($python; PYTHON=... names another)" "$install $1"
+    elif ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        need "Python's venv module" "$install $2"
+    fi
 
-have cc || need 'a C compiler (cc), which links the Rust code and compiles libjpeg-turbo' "$install $3"
-have cmake || need 'CMake, which builds libjpeg-turbo' "$install $5"
-case $(uname -m 2>/dev/null) in
-    aarch64 | arm64) ;;
-    *) have nasm || need 'NASM, which assembles libjpeg-turbo' "$install $6" ;;
-esac
+    have cc || need 'a C compiler (cc), which links the Rust code and compiles libjpeg-turbo' "$install $3"
+    have cmake || need 'CMake, which builds libjpeg-turbo' "$install $5"
+    case $(uname -m 2>/dev/null) in
+        aarch64 | arm64) ;;
+        *) have nasm || need 'NASM, which assembles libjpeg-turbo' "$install $6" ;;
+    esac
 
-rust_minor=$(rustc --version 2>/dev/null) && rust_minor=${rust_minor#rustc 1.} && rust_minor=${rust_minor%%.*}
-if ! have cargo || ! have rustc; then
-    need 'Rust >= 1.92 (cargo and rustc)' "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-elif [ "${rust_minor:-0}" -lt 92 ]; then
-    need "Rust >= 1.92 (found 1.$rust_minor)" 'rustup update stable'
-fi
+    rust_minor=$(rustc --version 2>/dev/null) && rust_minor=${rust_minor#rustc 1.} && rust_minor=${rust_minor%%.*}
+    if ! have cargo || ! have rustc; then
+        need 'Rust >= 1.92 (cargo and rustc)' "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    elif [ "${rust_minor:-0}" -lt 92 ]; then
+        need "Rust >= 1.92 (found 1.$rust_minor)" 'rustup update stable'
+    fi
+}
 
-java_line=$("$java" -version 2>&1) && java_line=${java_line#*\"} && java_major=${java_line%%[!0-9]*}
-if [ "${java_major:-0}" -lt 17 ]; then
-    need 'Java >= 17' "$install $4"
-fi
+check_spark() {
+    java_line=$("$java" -version 2>&1) && java_line=${java_line#*\"} && java_major=${java_line%%[!0-9]*}
+    if [ "${java_major:-0}" -lt 17 ]; then
+        need 'Java >= 17' "$install $4"
+    fi
+}
 
+case $wanted in *build*) check_build "$@" ;; esac
+case $wanted in *spark*) check_spark "$@" ;; esac
 exit "$missing"

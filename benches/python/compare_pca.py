@@ -102,8 +102,8 @@ def kernel(doubles: np.ndarray, k: int, cores: list[int], rounds: int) -> None:
         scaled = quickest(
             lambda: PCA(k, svd_solver="covariance_eigh").fit(StandardScaler().fit_transform(doubles)), rounds
         )
-    ours = quickest(lambda: Pca.fit(moments_of(doubles, threads), k=k), rounds)
-    ours_scaled = quickest(lambda: Pca.fit(moments_of(doubles, threads), k=k, standardize=True), rounds)
+    ours = quickest(lambda: Pca(k=k).fit(moments_of(doubles, threads)), rounds)
+    ours_scaled = quickest(lambda: Pca(k=k, standardize=True).fit(moments_of(doubles, threads)), rounds)
     update = quickest(lambda: moments_of(doubles, threads), rounds)
     rate = rows * width * (width + 1) / update / 1e9
     print(f"kernel, {threads} core(s), {rows:,} x {width:,} of f64, k = {k}")

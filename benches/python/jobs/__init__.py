@@ -1,0 +1,1 @@
+"""What `whole_job.py` is made of, and the programs that it compares."""
