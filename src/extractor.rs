@@ -59,7 +59,7 @@ impl FeatureExtractor {
         let metadata = Metadata::new(&name, &graph);
         let preprocessing = Preprocessing::resolve(network.input(), &metadata, options)?;
         let l2_normalize = metadata.or_said("l2_normalize", options.l2_normalize, parse_l2_normalize)?;
-        let chunk = network.chunk(preprocessing.image_len());
+        let chunk = network.chunk(preprocessing.size());
         let mut extractor = Self {
             resizer: Resizer::default(),
             network: Some(network),

@@ -280,6 +280,12 @@ impl Graph {
         &self.nodes
     }
 
+    /// Whether the range of values is found at run time, over all images of a run together: then each one's features depend on
+    /// those beside it.
+    pub(super) fn is_dynamically_quantised(&self) -> bool {
+        self.nodes.iter().any(|node| node.op_type.starts_with("DynamicQuantize"))
+    }
+
     /// The axes of a weight or constant; `None` for a tensor that is computed.
     pub(super) fn weight_dims(&self, name: &str) -> Option<&[i64]> {
         self.weight_dims.get(name).map(Vec::as_slice)

@@ -9,11 +9,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hub_networks import AXES, DIM, OPTIONS, SIDE, described, images, matrix, net, onnx, onnxruntime, save, vit
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
 from sparkcider.models import cache as model_cache
+from sparkcider.samples import encode_png
 from sparkcider.storage.remote import Remote
 
 if TYPE_CHECKING:
@@ -233,7 +235,12 @@ def test_convolutions_of_dynamic_quantisation_are_named(tmp_path: Path, capsys: 
     made.add("ReduceMean", [sums], "features", axes=[2, 3], keepdims=0)
     path = save(made, tmp_path / "net.onnx", {"x": (kind, AXES)}, {"features": (kind, ["N", DIM])})
     assert any("1 convolutions are quantised dynamically" in line for line in shown(path, capsys))
-    assert FeatureExtractor(path, **OPTIONS).preprocessing["layout"] == "NCHW"
+    extractor = FeatureExtractor(path, **OPTIONS)
+    assert extractor.preprocessing["layout"] == "NCHW"
+    dark = encode_png((np.arange(SIDE * SIDE * 3) % 50).astype(np.uint8).reshape(SIDE, SIDE, 3))
+    beside, _ = extractor.extract(pa.array([dark, *images().to_pylist()]))
+    alone, _ = extractor.extract(pa.array([dark]))
+    assert beside[0] == alone[0], "the range of values is that of each image"
 
 
 # Spark
