@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkcider.models.hub import HubModel
+from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,21 @@ def test_a_model_comes_with_its_description_and_stays_in_the_cache(server: tuple
     for model in ("hf://owner/net", f"hf://owner/net@{COMMIT}"):
         assert run(EXTRACT.format(model=model), tmp_path, endpoint, HF_HUB_OFFLINE="1") == found
     assert run(EXTRACT.format(model="hf://owner/net"), tmp_path, "http://127.0.0.1:9") == found
+
+
+JOB = """
+import json
+from sparkcider.job import JobConfig, run
+config = JobConfig(input={images!r}, output={out!r}, model={model!r}, pca=False)
+print(json.dumps(run(config, progress=lambda line: None)["model"]))
+"""
+
+
+def test_a_job_says_which_commit_it_took(server: tuple[str, list[str]], tmp_path: Path):
+    write_samples(tmp_path / "images", images_per_label=1)
+    for number, model in enumerate(["hf://owner/net", f"hf://owner/net@{COMMIT}#file=other.onnx"]):
+        script = JOB.format(images=f"{tmp_path}/images", out=f"{tmp_path}/out{number}", model=model)
+        assert run(script, tmp_path, server[0])["hub_commit"] == COMMIT
 
 
 def test_another_file_is_named(server: tuple[str, list[str]], tmp_path: Path):

@@ -119,6 +119,7 @@ def test_the_summary_counts_what_was_found(whole: tuple[Path, dict[str, Any]], i
     assert summary["images_per_second"] > 0
     assert summary["model"] == {
         "name": "pixels",
+        "hub_commit": None,
         "embedding_dim": 1200,
         "input_size": (20, 20),
         "checksum": "pixels",

@@ -21,6 +21,7 @@ from sparkcider.job.lock import LOCK
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
 from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
+from sparkcider.models import hub_commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,7 +154,8 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
         with unfinished(files, output, overwrite=config.mode == "overwrite", resume=config.resume) as partial:
             partial.write_text(JOB, json.dumps(now, indent=2) + "\n")
             summary = _stages(config, engine, images, partial, older, progress)
-            summary["model"] = {"name": config.model_name, **asdict(ModelFacts.of(extractor))}
+            found = {"name": config.model_name, "hub_commit": hub_commit(config.model)}
+            summary["model"] = {**found, **asdict(ModelFacts.of(extractor))}
             partial.write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     except BaseException:
         if Partial(files, f"{output}.partial").has_features():

@@ -153,6 +153,17 @@ def available() -> dict[str, Path]:
     return {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.onnx"))}
 
 
+def hub_commit(model: str | os.PathLike[str]) -> str | None:
+    """The commit of the Hub whose file `model` is on this machine; None for a model that is not `hf://`.
+
+    Example:
+        >>> hub_commit("pixels") is None
+        True
+    """
+    reference, _ = _split(os.fspath(model))
+    return hub.commit(reference) if reference.startswith(hub.SCHEME) else None
+
+
 def preplaced(model: str | os.PathLike[str]) -> bool:
     """Whether the user says that the file lies at the same path on each node."""
     return os.fspath(model).startswith(PREPLACED)

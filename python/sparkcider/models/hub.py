@@ -92,6 +92,24 @@ def fetch(reference: str) -> Path:
         return _cached(huggingface_hub, model, error)
 
 
+def commit(reference: str) -> str | None:
+    """The commit of the Hub that a reference stood for when it was last fetched here; None if it was not.
+
+    Raises:
+        ValueError: The reference is not of the form `hf://OWNER/NAME[@REVISION][#file=PATH]`.
+    """
+    import huggingface_hub
+
+    model = HubModel.of(reference)
+    found = _in_cache(huggingface_hub, model)
+    return None if found is None else _commit_of(found, model)
+
+
+def _commit_of(path: Path, model: HubModel) -> str:
+    # .../models--OWNER--NAME/snapshots/COMMIT/FILE
+    return path.parts[path.parts.index(f"models--{model.name.replace('/', '--')}") + 2]
+
+
 def _fetch(hub: Any, model: HubModel) -> Path:
     found = hub.HfApi().model_info(model.name, revision=model.revision)
     names = {sibling.rfilename for sibling in found.siblings or ()}
@@ -104,9 +122,9 @@ def _fetch(hub: Any, model: HubModel) -> Path:
     weights = [name for name in names if name.startswith(tuple(file + end for end in _WEIGHTS))]
     beside = weights + [name for name in _descriptions(file) if name in names]
     path = Path(hub.hf_hub_download(model.name, file, revision=model.revision))
-    commit = path.parents[len(Path(file).parts) - 1].name  # all of one commit, whatever is pushed meanwhile
+    one = _commit_of(path, model)  # whatever is pushed meanwhile
     for name in beside:
-        hub.hf_hub_download(model.name, name, revision=commit)
+        hub.hf_hub_download(model.name, name, revision=one)
     return path
 
 
@@ -116,14 +134,21 @@ def _descriptions(file: str) -> list[str]:
 
 
 def _cached(hub: Any, model: HubModel, cause: Exception) -> Path:
-    for file in [model.file] if model.file else FILES:
-        found = hub.try_to_load_from_cache(model.name, file, revision=model.revision)
-        if isinstance(found, str):
-            return Path(found)
+    found = _in_cache(hub, model)
+    if found is not None:
+        return found
     raise ModelError(
         f"the Hub cannot be reached and its cache does not have {model.name} ({_first_line(cause)}): fetch it where "
         f"the internet is, with `hf download {model.name}`, or give the path of its ONNX file"
     ) from cause
+
+
+def _in_cache(hub: Any, model: HubModel) -> Path | None:
+    for file in [model.file] if model.file else FILES:
+        found = hub.try_to_load_from_cache(model.name, file, revision=model.revision)
+        if isinstance(found, str):
+            return Path(found)
+    return None
 
 
 def _first_line(error: Exception) -> str:
