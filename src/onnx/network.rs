@@ -25,9 +25,7 @@ use crate::{Error, Result, parse};
 /// all three clouds): 1 image of 224 x 224, 8 of 100 x 100.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Patches per run that fill the matrix products of a transformer. Measured on one core with ONNX Runtime 1.28, 224 x 224, images
-/// per run as against one: 49 patches (B/32, S/32) 1.13 x at 4, no more at 8; 144 and 196 patches (B/32 at 384, S/16) nothing at
-/// any, 0.9 x at 8.
+/// Patches per run that fill the matrix products of a transformer: the table under "Small chunks" in docs/architecture.md.
 const PATCHES_PER_RUN: usize = 200;
 
 /// Most images per run; beyond this the cost of a call is lost in the noise even for the smallest network.
