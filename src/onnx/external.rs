@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use prost::Message;
 
+use super::proto::TensorProto;
 use super::wire::{
     ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS, ATTRIBUTE_TENSOR, Change, GRAPH_INITIALIZER, GRAPH_NODE, MODEL_GRAPH,
     NODE_ATTRIBUTE, TENSOR_EXTERNAL_DATA, TENSOR_RAW_DATA, edit,
@@ -18,27 +19,6 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 
 /// `data_location` DEFAULT (0) as the last field of a tensor: of a field that stands twice the last one counts.
 const INSIDE: [u8; 2] = [14 << 3, 0];
-
-/// `TensorProto.DataLocation.EXTERNAL` of `onnx.proto3`.
-const EXTERNAL: i32 = 1;
-
-#[derive(Message)]
-struct TensorProto {
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<StringStringEntryProto>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
-
-#[derive(Message)]
-struct StringStringEntryProto {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
 
 /// The bytes `onnx` of the file at `path` with all values of its weights inside.
 ///
@@ -87,14 +67,14 @@ impl Weights<'_> {
     }
 
     fn tensor<'a>(&mut self, tensor: &'a [u8]) -> Option<Change<'a>> {
-        let TensorProto { name, external_data, data_location } = TensorProto::decode(tensor).ok()?;
-        if data_location != EXTERNAL {
+        let weight = TensorProto::decode(tensor).ok()?;
+        if !weight.is_external() {
             return Some(Change::Keep);
         }
-        let values = match self.values(&external_data) {
+        let values = match self.values(&weight) {
             Ok(values) => values,
             Err(reason) => {
-                self.fault = Some(format!("weight '{name}': {reason}"));
+                self.fault = Some(format!("weight '{}': {reason}", weight.name));
                 return None;
             }
         };
@@ -108,15 +88,14 @@ impl Weights<'_> {
         Some(Change::To(Cow::Owned(inside)))
     }
 
-    /// The bytes that the entries of a weight point to.
-    fn values(&mut self, entries: &[StringStringEntryProto]) -> std::result::Result<Vec<u8>, String> {
-        let value = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
-        let number = |key: &str| match value(key).map(str::parse::<u64>) {
+    /// The bytes of another file that a weight points to.
+    fn values(&mut self, weight: &TensorProto) -> std::result::Result<Vec<u8>, String> {
+        let number = |key: &str| match weight.external(key).map(|text| text.parse::<u64>()) {
             Some(Err(_)) => Err(format!("the {key} of its values is no number")),
             found => Ok(found.and_then(std::result::Result::ok)),
         };
-        let location = value("location").ok_or("its values lie in another file, which is not named")?;
-        let path = self.located(location)?;
+        let location = weight.external("location").ok_or("its values lie in another file, which is not named")?;
+        let path = self.located(&location)?;
         let read = |cause: io::Error| format!("cannot read {}: {cause}", path.display());
         let mut file = File::open(&path).map_err(read)?;
         let size = file.metadata().map_err(read)?.len();
@@ -168,42 +147,25 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::onnx::proto::{EXTERNAL, StringStringEntryProto, WholeTensorProto};
     use crate::onnx::wire::replace;
 
     const ONNX: &[u8] = include_bytes!("../../tests/data/tiny_nchw.onnx");
 
-    /// A weight with its values.
-    #[derive(Message)]
-    struct Full {
-        #[prost(int64, repeated, tag = "1")]
-        dims: Vec<i64>,
-        #[prost(int32, tag = "2")]
-        data_type: i32,
-        #[prost(string, tag = "8")]
-        name: String,
-        #[prost(bytes = "vec", tag = "9")]
-        raw_data: Vec<u8>,
-        #[prost(message, repeated, tag = "13")]
-        external_data: Vec<StringStringEntryProto>,
-        #[prost(int32, tag = "14")]
-        data_location: i32,
-    }
-
-    fn each_weight(onnx: &[u8], change: &mut dyn FnMut(Full) -> Full) -> Vec<u8> {
-        let mut weight = |weight| Some(Cow::Owned(change(Full::decode(weight).unwrap()).encode_to_vec()));
+    fn each_weight(onnx: &[u8], change: &mut dyn FnMut(WholeTensorProto) -> WholeTensorProto) -> Vec<u8> {
+        let mut weight = |weight| Some(Cow::Owned(change(WholeTensorProto::decode(weight).unwrap()).encode_to_vec()));
         replace(onnx, MODEL_GRAPH, &mut |graph| replace(graph, GRAPH_INITIALIZER, &mut weight).map(Cow::Owned)).unwrap()
     }
 
     /// The bytes of the network with its weights in `file`, which has `values` of them after a gap.
     fn split(file: &Path, location: &str, values: usize) -> Vec<u8> {
-        let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
         each_weight(ONNX, &mut |full| {
             let length = full.raw_data.len();
             fs::write(file, [&[0; 8], &full.raw_data[..values.min(length)]].concat()).unwrap();
             let external_data =
                 [("location", location.to_owned()), ("offset", "8".to_owned()), ("length", length.to_string())];
-            let external_data = external_data.map(|(key, value)| entry(key, value)).into();
-            Full { raw_data: Vec::new(), external_data, data_location: EXTERNAL, ..full }
+            let external_data = external_data.map(|(key, value)| StringStringEntryProto::new(key, value)).into();
+            WholeTensorProto { raw_data: Vec::new(), external_data, data_location: EXTERNAL, ..full }
         })
     }
 

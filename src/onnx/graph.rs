@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use prost::Message;
 
+use super::proto::{BFLOAT16, StringStringEntryProto, TensorProto};
 use crate::{Error, Result};
 
 #[derive(Message)]
@@ -26,15 +27,6 @@ struct OperatorSetIdProto {
     domain: String,
     #[prost(int64, tag = "2")]
     version: i64,
-}
-
-/// As bytes: files hold authors and licences in any encoding, and ONNX Runtime does not mind.
-#[derive(Message)]
-struct StringStringEntryProto {
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
 }
 
 #[derive(Message)]
@@ -126,28 +118,6 @@ struct AttributeProto {
 }
 
 #[derive(Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<StringStringEntryProto>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
-
-impl TensorProto {
-    /// The file that holds the values; empty if it is not named.
-    fn location(&self) -> Option<String> {
-        let location = || self.external_data.iter().find(|entry| entry.key == b"location");
-        (self.data_location == EXTERNAL).then(|| location().map(|entry| text(&entry.value)).unwrap_or_default())
-    }
-}
-
-#[derive(Message)]
 struct ValueInfoProto {
     #[prost(string, tag = "1")]
     name: String,
@@ -178,10 +148,6 @@ struct DimensionProto {
     #[prost(int64, tag = "1")]
     dim_value: i64,
 }
-
-/// `TensorProto.DataLocation.EXTERNAL` and `TensorProto.DataType.BFLOAT16` of `onnx.proto3`.
-const EXTERNAL: i32 = 1;
-const BFLOAT16: i32 = 16;
 
 /// A tensor that an operator of the graph gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,7 +270,8 @@ fn text(bytes: &[u8]) -> String {
 fn add_external_files(graph: &GraphProto, found: &mut BTreeSet<String>) {
     let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
     let constants = attributes().filter_map(|attribute| attribute.t.as_ref());
-    found.extend(graph.initializer.iter().chain(constants).filter_map(TensorProto::location));
+    let external = graph.initializer.iter().chain(constants).filter(|tensor| tensor.is_external());
+    found.extend(external.map(|tensor| tensor.external("location").unwrap_or_default()));
     for inner in attributes().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
         add_external_files(inner, found);
     }

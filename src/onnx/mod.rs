@@ -11,6 +11,7 @@ mod layers;
 mod metadata;
 mod network;
 mod output;
+mod proto;
 mod runtime;
 mod session;
 mod slow;

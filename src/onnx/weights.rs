@@ -13,42 +13,12 @@ use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::{DynValue, Tensor};
 use prost::Message;
 
+use super::proto::{EXTERNAL, FLOAT, INT8, StringStringEntryProto, UINT8, WholeTensorProto};
 use super::runtime::Runtime;
 use super::wire::{GRAPH_INITIALIZER, MODEL_GRAPH, replace};
 
 /// Smaller weights stay in the graph: some of them decide shapes, and all of them together are little.
 const SMALLEST: usize = 1024;
-
-/// Values of `TensorProto.DataType` and `TensorProto.DataLocation` in `onnx.proto3`.
-const FLOAT: i32 = 1;
-const UINT8: i32 = 2;
-const INT8: i32 = 3;
-const EXTERNAL: i32 = 1;
-
-/// A weight in a graph, as far as weights are taken out: other fields are those of other types.
-#[derive(Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    raw_data: Vec<u8>,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<StringStringEntryProto>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
-
-#[derive(Message)]
-struct StringStringEntryProto {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
 
 /// An optimised graph and its weights, of which sessions are made.
 pub(super) struct SharedWeights {
@@ -88,20 +58,22 @@ impl SharedWeights {
 
 /// A weight without its values, which go to `weights`; a small one, or one of another type, as it is.
 fn lighten<'a>(weight: &'a [u8], weights: &mut Vec<(String, Arc<DynValue>)>) -> Cow<'a, [u8]> {
-    let taken = TensorProto::decode(weight).ok().filter(|tensor| tensor.raw_data.len() >= SMALLEST);
+    let taken = WholeTensorProto::decode(weight).ok().filter(|tensor| tensor.raw_data.len() >= SMALLEST);
     let Some((tensor, value)) = taken.and_then(|tensor| value_of(&tensor).map(|value| (tensor, value))) else {
         return Cow::Borrowed(weight);
     };
-    let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
     let length = tensor.raw_data.len().to_string();
     // no such file is looked for, as the session is given the values
-    let external_data = vec![entry("location", "weights".to_owned()), entry("length", length)];
+    let external_data =
+        vec![StringStringEntryProto::new("location", "weights"), StringStringEntryProto::new("length", length)];
     weights.push((tensor.name.clone(), Arc::new(value)));
-    Cow::Owned(TensorProto { raw_data: Vec::new(), external_data, data_location: EXTERNAL, ..tensor }.encode_to_vec())
+    Cow::Owned(
+        WholeTensorProto { raw_data: Vec::new(), external_data, data_location: EXTERNAL, ..tensor }.encode_to_vec(),
+    )
 }
 
 /// The values of a weight: little-endian in the file. `None` for other types, and for as many values as its shape does not have.
-fn value_of(tensor: &TensorProto) -> Option<DynValue> {
+fn value_of(tensor: &WholeTensorProto) -> Option<DynValue> {
     let shape = tensor.dims.clone();
     let bytes = &tensor.raw_data;
     match tensor.data_type {
@@ -124,10 +96,10 @@ mod tests {
 
     const ONNX: &[u8] = include_bytes!("../../tests/data/tiny_nchw.onnx");
 
-    fn initializers(graph: &[u8]) -> Vec<TensorProto> {
+    fn initializers(graph: &[u8]) -> Vec<WholeTensorProto> {
         let mut found = Vec::new();
         let mut keep = |weight| {
-            found.push(TensorProto::decode(weight).unwrap());
+            found.push(WholeTensorProto::decode(weight).unwrap());
             Some(Cow::Borrowed(weight))
         };
         replace(graph, GRAPH_INITIALIZER, &mut keep).unwrap();
@@ -142,8 +114,8 @@ mod tests {
         let mut rename = |graph| {
             names = initializers(graph).into_iter().map(|weight| weight.name).collect();
             let mut new = |weight| {
-                let weight = TensorProto::decode(weight).unwrap();
-                Some(Cow::Owned(TensorProto { name: "new".to_owned(), ..weight }.encode_to_vec()))
+                let weight = WholeTensorProto::decode(weight).unwrap();
+                Some(Cow::Owned(WholeTensorProto { name: "new".to_owned(), ..weight }.encode_to_vec()))
             };
             Some(Cow::Owned(replace(graph, GRAPH_INITIALIZER, &mut new).unwrap()))
         };

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from onnx_nets import Net, new_net, onnx
 
 from sparkcider.models.export.source import set_metadata
 from sparkcider.samples import encode_png
@@ -16,37 +17,11 @@ if TYPE_CHECKING:
 
     from sparkcider import FeatureExtractor
 
-onnx = pytest.importorskip("onnx", reason="the networks of these tests are written with onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 PATCH, DIM, SIDE = 16, 24, 48
 PATCHES = (SIDE // PATCH) ** 2
 AXES = ["batch_size", "num_channels", "height", "width"]
-
-
-class Net(NamedTuple):
-    """Nodes and weights of a network on their way to a file."""
-
-    nodes: list[Any]
-    weights: list[Any]
-    random: np.random.Generator
-    dtype: Any
-
-    def add(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        self.nodes.append(onnx.helper.make_node(operator, inputs, [name], **attributes))
-        return name
-
-    def weight(self, values: np.ndarray) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(onnx.numpy_helper.from_array(values, name))
-        return name
-
-    def floats(self, *shape: int) -> str:
-        return self.weight((self.random.normal(size=shape) / 3).astype(self.dtype))
-
-
-def net(dtype: Any = np.float32) -> Net:
-    return Net([], [], np.random.default_rng(0), dtype)
 
 
 def tokens_of(net: Net, image: str, *, prefix: tuple[int, ...] = (1,), patches_last: bool = True) -> str:
@@ -101,7 +76,7 @@ def vit(
     path: Path, *, image: str = "pixel_values", pooler: bool = True, dtype: Any = np.float32, **tokens: Any
 ) -> Path:
     """A vision transformer as hubs have it: all axes dynamic, `last_hidden_state` first."""
-    made = net(dtype)
+    made = new_net(dtype)
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     outputs: dict[str, Any] = {tokens_of(made, image, **tokens): (kind, ["batch_size", "sequence_length", DIM])}
     if pooler:
@@ -111,7 +86,7 @@ def vit(
 
 def clip(path: Path, *, joint_only: bool = False) -> Path:
     """Images and texts as CLIP has them; what compares the two comes first among the outputs."""
-    made, texts = net(), ["text_batch_size", "sequence_length"]
+    made, texts = new_net(), ["text_batch_size", "sequence_length"]
     float32, int64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
     pooled(made, tokens_of(made, "pixel_values"), "image_embeds")
     words = made.add("Gather", [made.floats(50, DIM), "input_ids"], "words")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
-import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import trusted_context
 from object_store import ObjectStore, serving
 
 from sparkcider.storage import fetch as fetching
@@ -310,15 +309,7 @@ def test_a_process_that_imported_it_may_fork(store: ObjectStore):
 @pytest.fixture
 def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     """An https server of 100 files with a certificate that this process trusts."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl for a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*make, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = trusted_context(tmp_path, monkeypatch)
     monkeypatch.setattr(fetching, "FIRST_PAUSE", 0.01)
     with serving(ObjectStore({f"b/{number}": content(number) for number in range(100)}), context) as store:
         yield store

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from onnx_nets import Net, new_net, onnx
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
 from sparkcider.models.export import export
@@ -16,38 +17,12 @@ from sparkcider.samples import encode_png
 if TYPE_CHECKING:
     from pathlib import Path
 
-onnx = pytest.importorskip("onnx", reason="the networks of these tests are written with onnx")
-
 # The network is fused differently where a layer is asked for, so sums are rounded differently.
 TOLERANCE = 1e-4
 SIDE = 32
 
 
 # Networks
-
-
-class Net(NamedTuple):
-    """Nodes and weights of a network on their way to a file."""
-
-    nodes: list[Any]
-    weights: list[Any]
-    random: np.random.Generator
-
-    def add(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        self.nodes.append(onnx.helper.make_node(operator, inputs, [name], **attributes))
-        return name
-
-    def weight(self, values: np.ndarray) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(onnx.numpy_helper.from_array(values, name))
-        return name
-
-    def floats(self, *shape: int) -> str:
-        return self.weight((self.random.normal(size=shape) / 3).astype(np.float32))
-
-    def conv(self, source: str, name: str, shape: tuple[int, ...], **attributes: Any) -> str:
-        border = (shape[2] - 1) // 2
-        return self.add("Conv", [source, self.floats(*shape)], name, pads=[border] * 4, **attributes)
 
 
 def mobilenet(net: Net, image: str) -> str:
@@ -87,7 +62,7 @@ NETWORKS = {"mobilenet": mobilenet, "resnet": resnet}
 
 def write(path: Path, build: Any, layout: str) -> Path:
     """A file with an input of `layout`; inside the channels come first, and its output is of `layout` again."""
-    net = Net([], [], np.random.default_rng(0))
+    net = new_net()
     image = "image" if layout == "NCHW" else net.add("Transpose", ["image"], "first", perm=[0, 3, 1, 2])
     last = build(net, image)
     output = last if layout == "NCHW" else net.add("Transpose", [last], "output", perm=[0, 2, 3, 1])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hub_networks import AXES, DIM, OPTIONS, SIDE, described, images, matrix, net, onnx, onnxruntime, save, vit
+from hub_networks import AXES, DIM, OPTIONS, SIDE, described, images, matrix, onnx, onnxruntime, save, vit
+from onnx_nets import new_net
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
 from sparkcider.models import cache as model_cache
@@ -187,7 +188,7 @@ def test_layers_show_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def normalized(path: Path, *, twice: bool) -> Path:
     """A convolution and its batch normalisation; with `twice` something else reads the convolution, too."""
-    made, kind = net(), onnx.TensorProto.FLOAT
+    made, kind = new_net(), onnx.TensorProto.FLOAT
     convolution = made.add("Conv", ["image", made.floats(DIM, 3, 3, 3)], "convolution")
     ones = [made.weight(np.ones(DIM, np.float32)) for _ in range(4)]
     norm = made.add("BatchNormalization", [convolution, *ones], "norm")
@@ -228,7 +229,7 @@ def test_weights_among_the_inputs_are_named(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_convolutions_of_dynamic_quantisation_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made, kind = net(), onnx.TensorProto.FLOAT
+    made, kind = new_net(), onnx.TensorProto.FLOAT
     made.nodes.append(onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["levels", "scale", "zero"]))
     kernel = made.weight(np.ones((DIM, 3, 1, 1), np.uint8))
     sums = made.add("Cast", [made.add("ConvInteger", ["levels", kernel, "zero"], "sums")], "floats", to=kind)

@@ -18,7 +18,6 @@ from hub_networks import (
     described,
     images,
     matrix,
-    net,
     onnx,
     pooled,
     reference,
@@ -26,6 +25,7 @@ from hub_networks import (
     tokens_of,
     vit,
 )
+from onnx_nets import new_net
 
 from sparkcider import FeatureExtractor, ModelError, models
 from sparkcider.samples import encode_png
@@ -45,7 +45,7 @@ def test_an_input_of_dynamic_axes_is_channels_first_by_its_name_or_its_convoluti
 
 
 def before_the_convolution(path: Path, operators: list[str]) -> Path:
-    made, name = net(), "x"
+    made, name = new_net(), "x"
     for at, operator in enumerate(operators):
         value = made.weight(np.float32(2)) if operator in ("Mul", "Sub", "Div", "Add") else None
         words = {"to": onnx.TensorProto.FLOAT} if operator == "Cast" else {}
@@ -66,7 +66,7 @@ def test_the_convolution_is_found_behind_changes_of_values_alone(tmp_path: Path)
 
 
 def test_the_users_layout_wins_over_the_name(tmp_path: Path) -> None:
-    made = net()
+    made = new_net()
     name = made.add("Transpose", ["pixel_values"], "turned", perm=[0, 3, 1, 2])
     pooled(made, tokens_of(made, name))
     kind = onnx.TensorProto.FLOAT
@@ -309,7 +309,7 @@ def test_a_float16_network_gives_what_onnxruntime_gives(tmp_path: Path) -> None:
 
 def levels(path: Path, **metadata: str) -> Path:
     """A network that takes levels and gives levels beside floats."""
-    made, uint8, kind = net(), onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
+    made, uint8, kind = new_net(), onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
     image = made.add("Cast", ["pixels"], "cast", to=kind)
     made.add("ReduceMean", [image], "mean", axes=[2, 3], keepdims=0)
     made.add("Cast", ["mean"], "rounded", to=uint8)
@@ -337,7 +337,7 @@ def test_a_network_of_levels_needs_no_normalization_and_takes_no_other_than_raw(
 
 def of_bfloat16(path: Path, operator: str) -> Path:
     """A network of one operator on bfloat16 between two casts."""
-    made, kind = net(), onnx.TensorProto.BFLOAT16
+    made, kind = new_net(), onnx.TensorProto.BFLOAT16
     flat = (
         made.add("Flatten", ["image"], "flat") if operator == "Identity" else made.add(operator, ["image", "w"], "flat")
     )

@@ -7,9 +7,7 @@ import functools
 import http.server
 import io
 import os
-import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import trusted_context
 
 from sparkcider import FeatureExtractor, ModelError, models
 from sparkcider.models import cache as model_cache
@@ -226,17 +225,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of an HTTPS server of the test models, with a certificate that this process trusts."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl for a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*make, *names], check=True, capture_output=True)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(DATA)))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context = trusted_context(tmp_path, monkeypatch)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     Handler.requests.clear()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
