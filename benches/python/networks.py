@@ -1,12 +1,14 @@
 """Images per second of one core, from JPEG bytes to embeddings, for each network: the table of docs/models.md.
 
-python benches/python/networks.py FOLDER MODEL[,OPTION=VALUE...] ...
+    python benches/python/networks.py [FOLDER MODEL[,OPTION=VALUE...] ...]
 
-The networks take turns on the same images. CPU time is counted: what else the machine does slows it less.
+Without arguments: `fruits-tiny` and the networks of the test data (SPARKCIDER_TEST_DATA), on its fruits. The networks
+take turns on the same images. CPU time is counted: what else the machine does slows it less.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,15 @@ ROUNDS = 7
 def _values(options: list[str]) -> dict[str, object]:
     pairs = (option.split("=", 1) for option in options)
     return {name: int(text) if text.isdigit() else text for name, text in pairs}
+
+
+def _default() -> list[str]:
+    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    models = [
+        f"{data}/models/mobilenetv2_imagenet.onnx,normalization=tf",
+        f"{data}/models/squeezenet11_imagenet.onnx,normalization=torch",
+    ]
+    return [f"{data}/fruits/Test", "fruits-tiny", *models]
 
 
 def main(folder: str, *given: str) -> None:
@@ -43,4 +54,4 @@ def main(folder: str, *given: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(sys.argv[1:] or _default()))
