@@ -1,6 +1,8 @@
 """Accuracy of the classifier of docs/guides/classifier.md on real images, by the page's own snippets.
 
-python benches/python/classifier.py FOLDER [MODEL [NORMALIZATION]], FOLDER with Training/LABEL/ and Test/LABEL/
+    python benches/python/classifier.py [FOLDER [MODEL [NORMALIZATION]]]
+
+FOLDER has Training/LABEL/ and Test/LABEL/ (default: fruits of the test data, SPARKCIDER_TEST_DATA).
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jobs.data import DATA
 from pyspark.sql import SparkSession
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "classifier.md"
 
 
-def main(folder: str, model: str = "fruits-tiny", *normalization: str) -> None:
+def main(folder: str = str(DATA / "fruits"), model: str = "fruits-tiny", *normalization: str) -> None:
     """Prints what the search found and the share of test images that get their label."""
     spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "4g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")

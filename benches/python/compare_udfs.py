@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jobs.data import DATA
 
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 MODEL = str(DATA / "models" / "mobilenetv2_imagenet.onnx")
 CORES = 2
 SIDE = 224

@@ -27,8 +27,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobs.data import DATA
+
 TESTS = Path(__file__).parents[2] / "tests" / "python"
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 IN_FLIGHT = 32
 PLAIN_SECONDS = 5
 WANTED = 15

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 import pyarrow as pa
+from jobs.data import DATA
 from PIL import Image
 
 import sparkcider
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 MODEL = Path(sparkcider.__file__).parent / "pretrained" / "fruits-tiny.onnx"
 
 

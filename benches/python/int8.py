@@ -10,13 +10,13 @@ CPU time: what else the machine does slows both.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from jobs.data import DATA
 
 from sparkcider import FeatureExtractor
 from sparkcider.models.quantize import quantize
@@ -45,19 +45,18 @@ def seconds(extractor: FeatureExtractor, images: pa.Array) -> float:
 
 def main() -> None:
     """Prints the price that `quantize` tells, the accuracy on the whole test split, and the speed."""
-    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default=str(data / "models" / "mobilenetv2_imagenet.onnx"))
+    parser.add_argument("model", nargs="?", default=str(DATA / "models" / "mobilenetv2_imagenet.onnx"))
     parser.add_argument("--normalization", default=None)
     parser.add_argument("--speed-only", action="store_true")
     options = parser.parse_args()
     said = {"normalization": options.normalization} if options.normalization else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.onnx")
-        price = quantize(options.model, str(data / "fruits" / "Training"), path, **said)
+        price = quantize(options.model, str(DATA / "fruits" / "Training"), path, **said)
         print(*price.lines(), sep="\n")
         both = [FeatureExtractor(options.model, **said), FeatureExtractor(path)]
-        images = pa.array([file.read_bytes() for file in sorted((data / "fruits" / "Test").glob("*/*.jpg"))[:BATCH]])
+        images = pa.array([file.read_bytes() for file in sorted((DATA / "fruits" / "Test").glob("*/*.jpg"))[:BATCH]])
         prepare = both[0]._inputs()  # noqa: SLF001 - decoding and resizing are not the network's time
         times = np.array([[seconds(each, images) for each in (*both, prepare)] for _ in range(ROUNDS)])
         network = times[:, :2] - times[:, 2:]
@@ -67,8 +66,8 @@ def main() -> None:
         if options.speed_only:
             return
         for name, extractor in zip(("float32", "int8"), both):
-            known, labels = embeddings(extractor, data / "fruits" / "Training")
-            rows, own = embeddings(extractor, data / "fruits" / "Test")
+            known, labels = embeddings(extractor, DATA / "fruits" / "Training")
+            rows, own = embeddings(extractor, DATA / "fruits" / "Test")
             hits = labels[(rows @ known.T).argmax(axis=1)] == own
             print(f"1-NN accuracy of {name:<8} {hits.mean():.2%} of {len(own):,} images")
 

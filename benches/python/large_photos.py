@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from jobs.data import DATA
 from PIL import Image
 
 from sparkcider import FeatureExtractor
 
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PHOTO = DATA / "photos" / "drone_DJI_0018.JPG"
 WIDTH, HEIGHT, SIDE = 4032, 3024, 224
 SCALE = 4

@@ -8,11 +8,12 @@ take turns on the same images. CPU time is counted: what else the machine does s
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from jobs.data import DATA
 
 from sparkcider import FeatureExtractor
 
@@ -26,12 +27,11 @@ def _values(options: list[str]) -> dict[str, object]:
 
 
 def _default() -> list[str]:
-    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     models = [
-        f"{data}/models/mobilenetv2_imagenet.onnx,normalization=tf",
-        f"{data}/models/squeezenet11_imagenet.onnx,normalization=torch",
+        f"{DATA}/models/mobilenetv2_imagenet.onnx,normalization=tf",
+        f"{DATA}/models/squeezenet11_imagenet.onnx,normalization=torch",
     ]
-    return [f"{data}/fruits/Test", "fruits-tiny", *models]
+    return [f"{DATA}/fruits/Test", "fruits-tiny", *models]
 
 
 def main(folder: str, *given: str) -> None:

@@ -9,10 +9,11 @@ does it: pyarrow first, then a FeatureExtractor, then 512 JPEGs.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from jobs.data import DATA
 
 ROUNDS = 5
 
@@ -40,17 +41,16 @@ print(seconds, before, loaded, megabytes(), peak)
 
 def main() -> None:
     """Prints one line per model: medians over fresh processes."""
-    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--normalization", default="", help="where the models do not say it")
     options = parser.parse_args()
     given = [(model, options.normalization) for model in options.models]
-    folder = data / "models"
+    folder = DATA / "models"
     models = given or [(folder / "mobilenetv2_imagenet.onnx", "tf"), (folder / "squeezenet11_imagenet.onnx", "torch")]
     print(f"{'model':<32}{'load s':>8}{'python':>8}{'loaded':>8}{'after':>8}{'peak':>8}  (MB resident)")
     for model, normalization in models:
-        command = [sys.executable, "-c", _WORKER, str(model), normalization, str(data / "fruits" / "Test")]
+        command = [sys.executable, "-c", _WORKER, str(model), normalization, str(DATA / "fruits" / "Test")]
         runs = [
             [float(word) for word in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]  # noqa: S603
             for _ in range(ROUNDS)

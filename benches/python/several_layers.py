@@ -1,6 +1,8 @@
 """Two layers in one pass beside the deeper one alone, and beside two passes; the same images, in turns.
 
-python benches/python/several_layers.py MODEL SHALLOW DEEP FOLDER [OPTION=VALUE ...]
+    python benches/python/several_layers.py [MODEL SHALLOW DEEP FOLDER [OPTION=VALUE ...]]
+
+Default: MobileNetV2 and fruits of the test data (SPARKCIDER_TEST_DATA).
 """
 
 from __future__ import annotations
@@ -10,10 +12,19 @@ import time
 from pathlib import Path
 from statistics import median
 
+from jobs.data import DATA
+
 from sparkcider import FeatureExtractor
 
 N_IMAGES = 64
 ROUNDS = 7
+DEFAULT = (
+    f"{DATA}/models/mobilenetv2_imagenet.onnx",
+    "functional_1/block_14_add_1/Add:0",
+    "functional_1/gap_1/Mean:0",
+    f"{DATA}/fruits/Test",
+    "normalization=tf",
+)
 
 
 def main(model: str, shallow: str, deep: str, folder: str, *given: str) -> None:
@@ -36,4 +47,4 @@ def main(model: str, shallow: str, deep: str, folder: str, *given: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(sys.argv[1:] or DEFAULT))

@@ -9,10 +9,11 @@ embeds eight JPEGs before memory is read, and freed memory is given back to the 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from jobs.data import DATA
 
 COUNTS = (1, 2, 4)
 
@@ -43,19 +44,18 @@ print(*found)
 
 def main() -> None:
     """Prints two lines per model."""
-    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--normalization", default="", help="where the models do not say it")
     options = parser.parse_args()
     given = [(model, options.normalization) for model in options.models]
-    folder = data / "models"
+    folder = DATA / "models"
     models = given or [(folder / "mobilenetv2_imagenet.onnx", "tf"), (folder / "squeezenet11_imagenet.onnx", "torch")]
     titles = [f"{count} extractor{'s' * (count > 1)}: MB, peak, s" for count in COUNTS]
     print(f"{'model':<28}{'made':<6}" + "".join(f"{title:>30}" for title in titles))
     for model, normalization in models:
         for how in ("anew", "twin"):
-            command = [sys.executable, "-c", _PROCESS, how, str(model), normalization, str(data / "fruits" / "Test")]
+            command = [sys.executable, "-c", _PROCESS, how, str(model), normalization, str(DATA / "fruits" / "Test")]
             words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
             of = {count: [float(word) for word in words[3 * (count - 1) : 3 * count]] for count in COUNTS}
             cells = (f"{now:.0f}, {peak:.0f}, {seconds:.2f}" for now, peak, seconds in (of[count] for count in COUNTS))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import onnxruntime
+from jobs.data import DATA
 
 from sparkcider.models.quantize import quantize
 
@@ -137,12 +137,12 @@ def images_per_run(shape: Shape) -> None:
     print(f"{shape.name:<22} {(shape.side // shape.patch) ** 2:>3} patches  {ratios}")
 
 
-def jobs(data: Path, n_images: int) -> None:
+def jobs(n_images: int) -> None:
     """Prints the images per second of three jobs, and the ratio of int8 to both others."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "images").mkdir()
-        files = sorted((data / "fruits").rglob("*.jpg"))
+        files = sorted((DATA / "fruits").rglob("*.jpg"))
         for number, file in enumerate(files[:: max(1, len(files) // n_images)][:n_images]):
             shutil.copy(file, root / "images" / f"{number}.jpg")
         float32, int8 = root / "float32.onnx", root / "int8.onnx"
@@ -161,7 +161,6 @@ def jobs(data: Path, n_images: int) -> None:
 
 def main() -> None:
     """Prints both."""
-    data = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--skip-jobs", action="store_true")
@@ -169,7 +168,7 @@ def main() -> None:
     for shape in SHAPES:
         images_per_run(shape)
     if not options.skip_jobs:
-        jobs(data, options.images)
+        jobs(options.images)
 
 
 if __name__ == "__main__":

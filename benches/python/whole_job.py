@@ -26,9 +26,8 @@ import time
 from pathlib import Path
 
 from jobs.bench import CORES, Bench, Finding
+from jobs.data import DATA
 from jobs.rows import ROWS
-
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def parsed() -> argparse.Namespace:

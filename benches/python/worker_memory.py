@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jobs.data import DATA
 
-DATA = Path(os.environ.get("SPARKCIDER_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 MODEL = str(DATA / "models" / "mobilenetv2_imagenet.onnx")
 
 

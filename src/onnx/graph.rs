@@ -248,7 +248,7 @@ impl Graph {
 
     /// Whether the range of values is found at run time, over all images of a run together: then each one's features depend on
     /// those beside it.
-    pub(super) fn is_dynamically_quantised(&self) -> bool {
+    pub(super) fn is_dynamically_quantized(&self) -> bool {
         self.nodes.iter().any(|node| node.op_type.starts_with("DynamicQuantize"))
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Network {
     outputs: Vec<Output>,
     /// How each was pooled in the last run.
     poolings: Vec<Option<Pooling>>,
-    /// Whether the values of a run share one range, see [`Graph::is_dynamically_quantised`].
+    /// Whether the values of a run share one range, see [`Graph::is_dynamically_quantized`].
     is_dynamic: bool,
 }
 
@@ -85,7 +85,7 @@ impl Network {
             input,
             outputs,
             poolings: Vec::new(),
-            is_dynamic: graph.is_dynamically_quantised(),
+            is_dynamic: graph.is_dynamically_quantized(),
         })
     }
 

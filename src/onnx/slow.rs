@@ -21,7 +21,7 @@ pub fn slow_parts(graph: &Graph) -> Vec<String> {
     }
     if convolutions > 0 {
         found.push(format!(
-            "{convolutions} convolutions are quantised dynamically (ConvInteger); sparkcider quantize makes a static int8 file \
+            "{convolutions} convolutions are quantized dynamically (ConvInteger); sparkcider quantize makes a static int8 file \
              of the float32 one"
         ));
     }

@@ -247,6 +247,12 @@ def test_a_description_beside_the_model_is_found(tmp_path: Path, folder: str, na
     assert given.preprocessing == found.preprocessing
 
 
+def test_a_description_above_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(here(tmp_path / "onnx").parent)
+    written(tmp_path / "preprocessor_config.json", small())
+    assert FeatureExtractor(next(Path().glob("*.onnx")).name).preprocessing["filter"] == "bilinear"
+
+
 def test_the_nearest_description_is_taken_and_others_are_left_alone(tmp_path: Path):
     model = here(tmp_path / "onnx")
     written(tmp_path / "preprocessor_config.json", "no JSON")
@@ -258,7 +264,11 @@ def test_the_nearest_description_is_taken_and_others_are_left_alone(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("folder", "name", "values"),
-    [("", "config.json", {"model_type": "vit"}), ("models", "preprocessor_config.json", small())],
+    [
+        ("", "config.json", {"model_type": "vit"}),
+        ("", "config.json", "no JSON"),
+        ("models", "preprocessor_config.json", small()),
+    ],
 )
 def test_what_is_no_description_or_lies_elsewhere_is_not_taken(tmp_path: Path, folder: str, name: str, values: Any):
     model = here(tmp_path / folder)

@@ -228,14 +228,14 @@ def test_weights_among_the_inputs_are_named(tmp_path: Path, capsys: pytest.Captu
     assert not any(line.startswith("slow") for line in shown(path, capsys))
 
 
-def test_convolutions_of_dynamic_quantisation_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convolutions_of_dynamic_quantization_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, kind = new_net(), onnx.TensorProto.FLOAT
     made.nodes.append(onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["levels", "scale", "zero"]))
     kernel = made.weight(np.ones((DIM, 3, 1, 1), np.uint8))
     sums = made.add("Cast", [made.add("ConvInteger", ["levels", kernel, "zero"], "sums")], "floats", to=kind)
     made.add("ReduceMean", [sums], "features", axes=[2, 3], keepdims=0)
     path = save(made, tmp_path / "net.onnx", {"x": (kind, AXES)}, {"features": (kind, ["N", DIM])})
-    assert any("1 convolutions are quantised dynamically" in line for line in shown(path, capsys))
+    assert any("1 convolutions are quantized dynamically" in line for line in shown(path, capsys))
     extractor = FeatureExtractor(path, **OPTIONS)
     assert extractor.preprocessing["layout"] == "NCHW"
     dark = encode_png((np.arange(SIDE * SIDE * 3) % 50).astype(np.uint8).reshape(SIDE, SIDE, 3))

@@ -67,13 +67,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_metadata_is_set_anew_and_the_rest_stays() -> None:
     model = onnx.load(TINY)
+    author = model.metadata_props.add()
+    author.key, author.value = "author", "somebody"
+    assert "sparkcider.normalization" in {entry.key for entry in model.metadata_props}
     set_metadata(model, {"filter": "lanczos", "origin": "here"})
     found = {entry.key: entry.value for entry in model.metadata_props}
-    assert found == {
-        "sparkcider.normalization": "torch",
-        "sparkcider.filter": "lanczos",
-        "sparkcider.origin": "here",
-    }
+    assert found == {"author": "somebody", "sparkcider.filter": "lanczos", "sparkcider.origin": "here"}
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (16, 16), (1, 1)])
@@ -146,6 +145,21 @@ def test_options_become_metadata(network: Path, images: Path, tmp_path: Path) ->
     given = {**options, "crop_ratio": "0.9", "output_name": "r2", "input_size": f"{SIDE}x{SIDE}"}
     assert {key: metadata.get(key) for key in given} == given
     assert FeatureExtractor(tmp_path / "int8.onnx").embedding_dim == 8
+
+
+def test_a_size_that_an_option_replaces_is_not_written(network: Path, images: Path, tmp_path: Path) -> None:
+    model = onnx.load(network)
+    set_metadata(model, {"normalization": "torch", "resize_mode": "center_crop", "resize_size": "40x40"})
+    onnx.save(model, tmp_path / "cut.onnx")
+    quantize(tmp_path / "cut.onnx", str(images), tmp_path / "int8.onnx", n=16, crop_ratio=0.5)
+    asked = FeatureExtractor(tmp_path / "cut.onnx", crop_ratio=0.5).preprocessing
+    assert asked["resize_size"] is None
+    assert FeatureExtractor(tmp_path / "int8.onnx").preprocessing == asked
+
+
+def test_several_layers_are_refused(network: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^layer must be one name, as one output of both models is compared, got \['"):
+        quantize(network, str(images), tmp_path / "int8.onnx", layer=["r1", "r2"])
 
 
 def test_too_few_images_are_refused(network: Path, tmp_path: Path) -> None:

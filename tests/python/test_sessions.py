@@ -114,6 +114,7 @@ def test_threads_that_lower_a_setting_leave_it_as_it_was(spark: SparkSession):
     ("stage", "columns", "both"),
     [
         (ImageFeaturizer, {"inputCol": "a", "outputCol": "b", "errorCol": "b"}, "outputCol and errorCol"),
+        (ImageFeaturizer, {"inputCol": "a", "outputCol": "B", "errorCol": "b"}, "outputCol and errorCol"),
         (ImageFeaturizer, {"inputCol": "a", "outputCol": "a"}, "inputCol and outputCol"),
         (ImageFeaturizer, {"inputCol": "a", "outputCol": "b", "errorCol": "a"}, "inputCol and errorCol"),
         (

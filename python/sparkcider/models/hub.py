@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sparkcider._native import ModelError
+from sparkcider.models.descriptions import NAMES
 
 SCHEME = "hf://"
 
 FILES = ("onnx/model.onnx", "model.onnx")
 """Looked for in this order where no file is named: the float32 network as optimum and the Hub's own exports lay it."""
-
-DESCRIPTIONS = ("preprocessor_config.json", "processor_config.json", "open_clip_config.json", "config.json")
-"""What may describe the preparation; `sparkcider.models.descriptions` finds it beside the model."""
 
 _WEIGHTS = ("_data", ".data")
 """What follows the name of a network in the names of the files with its weights."""
@@ -130,7 +128,7 @@ def _fetch(hub: Any, model: HubModel) -> Path:
 
 def _descriptions(file: str) -> list[str]:
     folder = file[: -len(Path(file).name)]
-    return [f"{folder}{name}" for name in DESCRIPTIONS] + (list(DESCRIPTIONS) if folder else [])
+    return [f"{folder}{name}" for name in NAMES] + (list(NAMES) if folder else [])
 
 
 def _cached(hub: Any, model: HubModel, cause: Exception) -> Path:

@@ -113,15 +113,19 @@ def quantize(
     said = () if description is None else description.entries
     path = one_file(path)
     original = FeatureExtractor(path, description=said, **native)
+    if original.layer_dims is not None:
+        raise ValueError(f"layer must be one name, as one output of both models is compared, got {native['layer']!r}")
     calibration, judges = _samples(images, n, original)
     with tempfile.TemporaryDirectory(prefix="sparkcider-") as folder:
         made = Path(folder, "int8.onnx")
-        whole = one_file(path)
-        done = write_int8(extra, whole, made, original, [sample.content for sample in calibration])
-        _describe(extra.onnx, path, made, done, said, native)
+        done = write_int8(extra, path, made, original, [sample.content for sample in calibration])
+        metadata = _metadata(path, said, native, original)
+        int8 = extra.onnx.load(made)
+        set_metadata(int8, {**metadata, "quantized": done})
+        made.write_bytes(int8.SerializeToString())
         # `layer` and all else as said: both models are asked for the same
         report = _report(original, FeatureExtractor(made, **native), calibration, judges)
-        report = report._replace(size_ratio=whole.stat().st_size / made.stat().st_size)
+        report = report._replace(size_ratio=path.stat().st_size / made.stat().st_size)
         upload(made, str(to))
     return report
 
@@ -167,9 +171,9 @@ _PREPARATION = frozenset(
 """What a description goes before, as in `src/onnx/metadata.rs`."""
 
 
-def _describe(
-    onnx: Any, path: Path, made: Path, done: str, described: Iterable[tuple[str, str]], options: Mapping[str, Any]
-) -> None:
+def _metadata(
+    path: Path, described: Iterable[tuple[str, str]], options: Mapping[str, Any], original: FeatureExtractor
+) -> dict[str, str]:
     """The metadata of the original, and what its description and the options add: the new file needs none of them."""
     said = dict(show(path).metadata)
     if described:
@@ -192,10 +196,9 @@ def _describe(
     if scale is not None and not isinstance(scale, str):
         mean, std = (",".join(str(float(number)) for number in numbers) for numbers in scale)
         said["normalization"] = f"mean {mean} std {std}"
-    said["quantized"] = done
-    model = onnx.load(made)
-    set_metadata(model, said)
-    made.write_bytes(model.SerializeToString())
+    if original.preprocessing["resize_size"] is None:  # an option took its place
+        said.pop("resize_size", None)
+    return said
 
 
 def _report(

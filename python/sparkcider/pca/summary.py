@@ -35,14 +35,11 @@ class Summary(Protocol):
         """Rows left out."""
 
 
-def of_width(features: pa.Array[Any], width: int | None) -> pa.Array[Any]:
+def of_width(features: pa.Array[Any], width: int) -> pa.Array[Any]:
     """Rows of another length as nulls: a summary that starts with a short row must not take that for the length.
 
     Args:
         features: Lists of floats or doubles.
-        width: D; None leaves all rows as they are.
+        width: D.
     """
-    if width is None:
-        return features
-    fits = pc.equal(pc.list_value_length(features), width)
-    return features if pc.all(fits).as_py() is not False else pc.if_else(fits, features, None)
+    return pc.if_else(pc.equal(pc.list_value_length(features), width), features, None)

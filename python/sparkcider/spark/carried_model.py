@@ -117,9 +117,10 @@ def _found(name: str, checksum: str, uri: str) -> str:
     cached = cache.cached(checksum)
     try:
         found = cache.checksum_of(one_file(resolve(name)))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ModelError) as error:
         if cached is None:
-            raise FileNotFoundError(f"{needs}; {error}: {remedy}") from error
+            kind = ModelError if isinstance(error, ModelError) else FileNotFoundError
+            raise kind(f"{needs}; {error}: {remedy}") from error
         return _checked(str(cached), checksum)
     if found == checksum:
         return _checked(name, checksum)

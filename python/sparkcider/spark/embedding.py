@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from sparkcider.contents import Contents, extract
 from sparkcider.labels import labels_of
-from sparkcider.spark.image_slices import SLICE_ROWS
+from sparkcider.spark.image_slices import SLICE_ROWS, file_slices
 from sparkcider.spark.worker import FEATURES_TYPE, OUTCOME, open_extractor
 from sparkcider.storage.fetch import fetch
 
@@ -71,12 +70,13 @@ def embed_listed(
         for number in batch.column(0).to_pylist():
             keys = pq.ParquetFile(locate(listing)).read_row_group(number, use_threads=False)
             fetched = fetch(keys["path"].to_pylist())
-            for start in range(0, len(keys), SLICE_ROWS):
-                rows = keys.slice(start, SLICE_ROWS)
-                begin = time.perf_counter()
-                contents = Contents.fetched(islice(fetched, len(rows)))
+            start, begin = 0, time.perf_counter()
+            for files in file_slices(fetched, SLICE_ROWS):
+                contents = Contents.fetched(files)
                 fetching = time.perf_counter() - begin
+                rows = keys.slice(start, len(files))
                 yield _embedded(extractor, [rows[name].combine_chunks() for name in _KEYS], contents, fetching)
+                start, begin = start + len(files), time.perf_counter()
 
 
 def embed_rows(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from sparkcider.contents import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sparkcider.storage.fetch import Fetched
 
@@ -118,17 +118,28 @@ def _fetched(batches: Iterator[pa.Array[Any]], in_flight: int) -> Iterator[Slice
     from sparkcider.storage.fetch import fetch  # its import of ssl costs a worker that has no paths 30 ms
 
     empty = True
-    taken: list[Fetched] = []
-    rows, size = FIRST_ROWS, 0
     with closing(fetch((path for batch in batches for path in batch.to_pylist()), in_flight=in_flight)) as files:
-        for file in files:
-            taken.append(file)
-            size += len(file.content or b"")
-            if len(taken) == rows or size >= SLICE_BYTES:
-                empty, rows = False, min(2 * rows, SLICE_ROWS)
-                yield Contents.fetched(taken), None
-                taken, size = [], 0
-    if taken:
-        yield Contents.fetched(taken), None
-    elif empty:
+        for taken in file_slices(files, FIRST_ROWS):
+            empty = False
+            yield Contents.fetched(taken), None
+    if empty:
         yield Contents.read(pa.array([], pa.binary())), None
+
+
+def file_slices(files: Iterable[Fetched], rows: int) -> Iterator[list[Fetched]]:
+    """Files in lists that end with `SLICE_ROWS` of them, or with the file that makes `SLICE_BYTES`.
+
+    Args:
+        files: In their order; one more is asked for only where a list has room.
+        rows: Most files of the first list; each next one may have twice as many.
+    """
+    taken: list[Fetched] = []
+    size = 0
+    for file in files:
+        taken.append(file)
+        size += len(file.content or b"")
+        if len(taken) == rows or size >= SLICE_BYTES:
+            yield taken
+            taken, size, rows = [], 0, min(2 * rows, SLICE_ROWS)
+    if taken:
+        yield taken

@@ -87,10 +87,11 @@ class StageParams(HasInputCol, HasOutputCol):
         for name in self._COLUMNS:
             if self.isDefined(name):
                 column = str(self.getOrDefault(name))
-                if column in seen:
+                key = column.lower()  # as Spark compares names
+                if key in seen:
                     stage = type(self).__name__
-                    raise ValueError(f"{stage}: {seen[column]} and {name} must be two columns, got {column} for both")
-                seen[column] = name
+                    raise ValueError(f"{stage}: {seen[key]} and {name} must be two columns, got {column} for both")
+                seen[key] = name
 
     def getOrDefault(self, param: Any) -> Any:
         """Gives the value of a Param, or its default.

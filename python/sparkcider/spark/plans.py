@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def _embeds(features: DataFrame) -> bool:
             # The optimizer gives each Python function a node of its own. What is cached is a leaf of this plan.
             if node.nodeName().endswith("EvalPython"):
                 text = node.simpleString(_ALL_FIELDS)
-                if any(f"{name}(" in text for name in embedding_names):
+                if any(re.search(rf"(?<!\w){re.escape(name)}\(", text) for name in embedding_names):
                     return True
             children = node.children()
             ahead += [children.apply(number) for number in range(children.size())]

@@ -79,11 +79,19 @@ def beside(model: Path) -> Path | None:
 
     A `config.json` counts only if it has a `pretrained_cfg`: that of transformers is about the network.
     """
-    folders = [model.parent, *([model.parent.parent] if model.absolute().parent.name == HUB_FOLDER else [])]
-    for path in (folder / name for folder in folders for name in NAMES):
-        if path.is_file() and (path.name != "config.json" or "pretrained_cfg" in _parsed(str(path))):
+    folder = model.absolute().parent
+    folders = [model.parent, *([folder.parent] if folder.name == HUB_FOLDER else [])]
+    for path in (place / name for place in folders for name in NAMES):
+        if path.is_file() and (path.name != "config.json" or _is_of_timm(path)):
             return path
     return None
+
+
+def _is_of_timm(path: Path) -> bool:
+    try:
+        return "pretrained_cfg" in _parsed(str(path))
+    except ModelError:  # another program's
+        return False
 
 
 def read(reference: str | os.PathLike[str]) -> Description:
