@@ -7,6 +7,7 @@ FOLDER has Training/LABEL/ and Test/LABEL/ (default: fruits of the test data, SP
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -22,6 +23,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "classifier.md"
 
 def main(folder: str = str(DATA / "fruits"), model: str = "fruits-tiny", *normalization: str) -> None:
     """Prints what the search found and the share of test images that get their label."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "4g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     names: dict[str, Any] = {"spark": spark}
