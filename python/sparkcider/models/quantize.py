@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkcider._native import FeatureExtractor
-from sparkcider.models import descriptions, one_file, resolve, show
+from sparkcider.models import PREFIX, descriptions, one_file, resolve, show
 from sparkcider.models.export.source import set_metadata
 from sparkcider.models.int8 import tools, write_int8
 from sparkcider.storage.remote import filesystem, upload
@@ -121,6 +121,8 @@ def quantize(
         done = write_int8(extra, path, made, original, [sample.content for sample in calibration])
         metadata = _metadata(path, said, native, original)
         int8 = extra.onnx.load(made)
+        for entry in [entry for entry in int8.metadata_props if entry.key.startswith(PREFIX)]:
+            int8.metadata_props.remove(entry)  # those of the original
         set_metadata(int8, {**metadata, "quantized": done})
         made.write_bytes(int8.SerializeToString())
         # `layer` and all else as said: both models are asked for the same

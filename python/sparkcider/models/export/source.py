@@ -33,8 +33,8 @@ class Source(NamedTuple):
 
 
 def set_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
-    """Writes `sparkcider.*` entries in the place of those that are there; what the file says under other keys stays."""
-    kept = {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith(PREFIX)}
+    """Writes `sparkcider.*` entries; what the file says under other keys stays."""
+    kept = {entry.key: entry.value for entry in model.metadata_props}
     kept.update({PREFIX + key: text for key, text in metadata.items()})
     del model.metadata_props[:]
     for key, text in kept.items():
