@@ -129,6 +129,21 @@ def test_new_changed_and_deleted_files_are_the_only_work(run: Run, images: Path)
     np.testing.assert_allclose(np.stack(ours.pca), np.stack(theirs.pca), atol=1e-4)
 
 
+def test_what_a_killed_write_of_spark_has_left_is_not_adopted(run: Run, images: Path, clean: Path):
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        run(config(images), fail_at("pca "))
+    features = images.parent / "out.partial" / "features"
+    parts = sorted(features.glob("*.parquet"))
+    # a task that was finished when its write was killed: its rows are in no part, so they are embedded again
+    task = features / "_temporary" / "0" / "task_202611270000000000000000000000000_0001_m_000000"
+    task.mkdir(parents=True)
+    shutil.copy(parts[0], task / "part-00000-of-a-killed-write.snappy.parquet")
+    parts[-1].unlink()
+    run(config(images, resume=True))
+    assert rows(images.parent / "out") == rows(clean)
+    assert not (images.parent / "out" / "features" / "_temporary").exists()
+
+
 def test_changed_pca_and_label_options_embed_nothing(run: Run, images: Path):
     run(config(images))
     assert run(config(images, pca_k=5, resume=True))["pca"]["k"] == 5

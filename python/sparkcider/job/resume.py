@@ -37,6 +37,9 @@ JOB = "job.json"
 _ASIDE = "features-"
 """Begins the names of folders of features that are being carried over."""
 
+_OF_A_WRITE = "_temporary"
+"""Spark's folder of a write that is not finished: the next write would adopt the finished tasks of a killed one."""
+
 _OF_THE_RESULT = ("pca", "pca_k", "pca_variance", "standardize", "center", "formats", "to_table")
 """Settings that change what a run writes beside the features."""
 
@@ -157,6 +160,8 @@ def carry_over(engine: Carrier, partial: Partial, older: str | None, files: pa.T
     store, own = partial.files, partial.child("features")
     todo = files
     if store.exists(own):
+        if _OF_A_WRITE in store.children(own):
+            store.remove(f"{own}/{_OF_A_WRITE}")
         found = compare(engine.keys(own), todo)
         if found.unchanged:
             todo = found.todo
