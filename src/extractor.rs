@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::image::RgbImage;
 use crate::image::resize::Resizer;
 use crate::onnx::{Graph, Metadata, ModelFile, Network, Runtime, describe, input_len};
 use crate::options::{Layers, Options};
@@ -203,6 +204,18 @@ impl FeatureExtractor {
     /// # Ok::<(), sparkcider::Error>(())
     /// ```
     pub fn extract<'a>(&mut self, rows: impl ExactSizeIterator<Item = Option<&'a [u8]>>) -> Result<Features> {
+        self.extract_and(rows, |_, _, _| {})
+    }
+
+    /// The same, with a look at each image that could be decoded: `look` gets its row, its bytes and its pixels.
+    ///
+    /// # Errors
+    /// As [`extract`](Self::extract).
+    pub fn extract_and<'a>(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+        mut look: impl FnMut(usize, &[u8], &RgbImage),
+    ) -> Result<Features> {
         let (n, embedding_dim) = (rows.len(), self.embedding_dim());
         let mut values = vec![0.0; n * embedding_dim];
         let mut errors = Vec::with_capacity(n);
@@ -211,7 +224,7 @@ impl FeatureExtractor {
         for (row, bytes) in rows.enumerate() {
             let outcome = match bytes {
                 None => Some(RowFault { kind: ErrorKind::Null, reason: "null image".to_owned() }),
-                Some(bytes) => self.prepare(bytes, pending.len()).err(),
+                Some(bytes) => self.prepare(bytes, pending.len(), |image| look(row, bytes, image)).err(),
             };
             if outcome.is_none() {
                 pending.push(row);
@@ -237,8 +250,13 @@ impl FeatureExtractor {
         Ok(Features { values, errors })
     }
 
-    /// Decodes, resizes and writes one image into its place of the chunk.
-    fn prepare(&mut self, bytes: &[u8], place: usize) -> std::result::Result<(), RowFault> {
+    /// Decodes, resizes and writes one image into its place of the chunk; `look` sees its pixels.
+    fn prepare(
+        &mut self,
+        bytes: &[u8],
+        place: usize,
+        look: impl FnOnce(&RgbImage),
+    ) -> std::result::Result<(), RowFault> {
         let start = Instant::now();
         let decoded = self.preprocessing.decode(bytes);
         let start = self.times.add(Stage::Decoding, start);
@@ -247,6 +265,9 @@ impl FeatureExtractor {
         let image_len = self.preprocessing.image_len();
         let place = &mut self.tensor[place * image_len..][..image_len];
         let written = self.preprocessing.write(&image, &mut self.resizer, place);
+        if written.is_ok() {
+            look(&image);
+        }
         self.times.add(Stage::Resizing, start);
         written.map_err(|error| RowFault::new(&error, ErrorKind::TooLarge)) // a side too long to be resized
     }

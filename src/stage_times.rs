@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub enum Stage {
     /// Bytes to pixels, the turn by EXIF included.
     Decoding,
-    /// Pixels to the network's input, the tensor's values included.
+    /// Pixels to the network's input, the tensor's values included; and to previews, where they are made.
     Resizing,
     /// The network. Nothing without one.
     Inference,

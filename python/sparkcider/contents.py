@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from sparkcider._native import FeatureExtractor
 
 
+PREVIEWS = pa.schema([(name, pa.binary()) for name in ("digest", "fingerprint", "thumbnail")])
+"""What is seen of an image on the way to its features; null for a bad image.
+
+`digest` is the SHA-256 of the file's bytes. `fingerprint` has 256 bits that change little when an image is encoded or
+sized anew: the signs of the lowest coefficients of a DCT of its grey levels. `thumbnail` is a JPEG file of at most
+48 x 48 pixels."""
+
+
 class Contents(NamedTuple):
     """The bytes of N files.
 
@@ -60,3 +68,12 @@ def extract(extractor: FeatureExtractor, contents: Contents) -> Outcome:
     """The features of images; a file that could not be read keeps its own reason."""
     features, errors, kinds = extractor.extract(contents.images, with_kinds=True)
     return Outcome(features, pc.coalesce(contents.errors, errors), pc.coalesce(contents.kinds, kinds))
+
+
+def extract_with_previews(
+    extractor: FeatureExtractor, contents: Contents, *, thumbnails: bool
+) -> tuple[Outcome, list[pa.Array[Any]]]:
+    """The same, and the columns of `PREVIEWS`, all made of one decoding; without `thumbnails` that column is null."""
+    features, errors, kinds, previews = extractor._extract_with_previews(contents.images, thumbnails=thumbnails)  # noqa: SLF001 - for the job
+    outcome = Outcome(features, pc.coalesce(contents.errors, errors), pc.coalesce(contents.kinds, kinds))
+    return outcome, previews.flatten()

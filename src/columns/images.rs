@@ -1,4 +1,4 @@
-//! A column of encoded images to a column of features.
+//! A column of encoded images to a column of features, and to one of previews.
 
 use std::sync::Arc;
 
@@ -9,9 +9,12 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, Field};
 
+use sha2::{Digest, Sha256};
+
 use super::table::describe;
 use crate::extractor::{FeatureExtractor, Features};
 use crate::image::decode::header_size;
+use crate::image::{Previewer, RgbImage};
 use crate::{Error, Result};
 
 /// Embeds a column of encoded images (`binary`, `large_binary` or `binary_view`, N rows).
@@ -37,6 +40,69 @@ pub fn extract(extractor: &mut FeatureExtractor, images: &dyn Array) -> Result<[
     let rows = binary_rows(images)?;
     let features = extractor.extract(rows.into_iter())?;
     features_columns(features, extractor)
+}
+
+/// The same, and a fourth column of what is seen on the way: a struct of `digest` (SHA-256 of the file's bytes, binary), `fingerprint`
+/// (a [`Fingerprint`](crate::image::Fingerprint), binary) and `thumbnail` (JPEG, binary; null without `thumbnails`). It is null
+/// where there is a reason.
+///
+/// # Errors
+/// As [`extract`].
+///
+/// ```
+/// use arrow_array::Array;
+/// use sparkcider::{FeatureExtractor, Options, columns, image};
+///
+/// let file = image::encode_jpeg(&[128; 4 * 6 * 3], 4, 6, 90)?;
+/// let images = arrow_array::BinaryArray::from(vec![file.as_slice(), b"no image"]);
+/// let mut extractor = FeatureExtractor::pixels(&Options::default())?;
+/// let [.., previews] = columns::extract_with_previews(&mut extractor, &images, true)?;
+/// assert_eq!((previews.is_null(0), previews.is_null(1)), (false, true));
+/// # Ok::<(), sparkcider::Error>(())
+/// ```
+pub fn extract_with_previews(
+    extractor: &mut FeatureExtractor,
+    images: &dyn Array,
+    thumbnails: bool,
+) -> Result<[ArrayRef; 4]> {
+    let rows = binary_rows(images)?;
+    let mut previews = Previews::new(rows.len(), thumbnails);
+    let features = extractor.extract_and(rows.into_iter(), |row, bytes, image| previews.set(row, bytes, image))?;
+    let previews = previews.column(features.errors.iter().map(Option::is_none).collect());
+    let [features, reasons, kinds] = features_columns(features, extractor)?;
+    Ok([features, reasons, kinds, previews])
+}
+
+/// The three columns of a batch's previews, which rows fill in any order.
+struct Previews {
+    previewer: Previewer,
+    thumbnails: bool,
+    columns: [Vec<Option<Vec<u8>>>; 3],
+}
+
+impl Previews {
+    fn new(n: usize, thumbnails: bool) -> Self {
+        Self { previewer: Previewer::default(), thumbnails, columns: [vec![None; n], vec![None; n], vec![None; n]] }
+    }
+
+    fn set(&mut self, row: usize, bytes: &[u8], image: &RgbImage) {
+        let [digest, fingerprint, thumbnail] = &mut self.columns;
+        digest[row] = Some(Sha256::digest(bytes).to_vec());
+        // an image that was resized for the network can be reduced: what could fail has failed there
+        let Ok(reduced) = self.previewer.reduce(image) else { return };
+        fingerprint[row] = self.previewer.fingerprint(&reduced).ok().map(Vec::from);
+        if self.thumbnails {
+            thumbnail[row] = self.previewer.thumbnail(&reduced).ok();
+        }
+    }
+
+    fn column(self, valid: BooleanBuffer) -> ArrayRef {
+        let names = ["digest", "fingerprint", "thumbnail"];
+        let fields = names.map(|name| Field::new(name, DataType::Binary, true)).to_vec();
+        let columns =
+            self.columns.map(|column| Arc::new(column.iter().map(Option::as_deref).collect::<BinaryArray>()) as _);
+        Arc::new(StructArray::new(fields.into(), columns.to_vec(), Some(NullBuffer::new(valid))))
+    }
 }
 
 /// Width x height as the header of each encoded image states it (N rows): u64, 0 where the row is null or its header cannot be

@@ -6,6 +6,6 @@ mod lists;
 mod table;
 
 pub use features::{inverse_transform, reconstruction_error, transform, update_moments, update_sketch};
-pub use images::{binary_rows, extract, header_pixels};
+pub use images::{binary_rows, extract, extract_with_previews, header_pixels};
 pub use lists::{FloatRows, float_rows};
 pub use table::only_column;

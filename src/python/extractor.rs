@@ -161,6 +161,16 @@ impl PyFeatureExtractor {
         PyTuple::new(py, columns.into_iter().take(if with_kinds { 3 } else { 2 }))
     }
 
+    /// What `extract` gives with kinds, and previews: a struct of `digest`, `fingerprint` and `thumbnail`, each `binary`, null for a
+    /// bad image; thumbnails are null unless they are wanted.
+    #[pyo3(name = "_extract_with_previews", signature = (images, *, thumbnails))]
+    fn extract_with_previews(&self, py: Python<'_>, images: ImageColumn, thumbnails: bool) -> PyResult<[Py<PyAny>; 4]> {
+        self.check_process()?;
+        map(py, images.0, |batch| {
+            self.extractor.with(py, |extractor| columns::extract_with_previews(extractor, batch, thumbnails))
+        })
+    }
+
     /// The seconds that each stage has taken so far, over all calls of `extract`, which may be running.
     ///
     /// Returns:

@@ -63,7 +63,7 @@ def results(spark: SparkSession, images: Path, tmp_path_factory: pytest.TempPath
 def test_both_engines_write_the_same_features(results: dict[str, Path]):
     ours, theirs = (table(results[engine], "features") for engine in ("embedded", "spark"))
     assert list(ours.columns) == list(theirs.columns)
-    for column in ("path", "label", "length", "modified", "error"):
+    for column in ("path", "label", "length", "modified", "error", "digest", "fingerprint", "thumbnail"):
         assert ours[column].tolist() == theirs[column].tolist(), column
     assert [None if row is None else row.tobytes() for row in ours.features] == [
         None if row is None else row.tobytes() for row in theirs.features

@@ -88,6 +88,12 @@ def _add_data(run: argparse.ArgumentParser) -> None:
         "NAME_pca (default: files only)",
     )
     add(
+        "--no-thumbnails",
+        dest="thumbnails",
+        action="store_false",
+        help="features without small JPEGs of the images (default: of at most 48 x 48 pixels, about 1.2 kB each)",
+    )
+    add(
         "--mode",
         choices=("error", "overwrite"),
         default="error",
@@ -260,6 +266,7 @@ def _config(options: argparse.Namespace) -> JobConfig:
         engine=options.engine,
         workers=options.workers,
         to_table=options.to_table,
+        thumbnails=options.thumbnails,
     )
 
 

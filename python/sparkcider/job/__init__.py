@@ -1,7 +1,8 @@
 """The job: images to labelled embeddings and their principal components, in files, by one of two engines.
 
     OUT/features                path, label, length (bytes), modified (ms since 1970), features (array<float>), error,
-                                error_kind (a word of `sparkcider.error_kinds`)
+                                error_kind (a word of `sparkcider.error_kinds`), digest, fingerprint, thumbnail (as
+                                `sparkcider.contents.PREVIEWS` says)
     OUT/pca                     path, label, pca (array<float>) of the images that have features
     OUT/features-json, -csv     path, label, features, error, error_kind as JSON lines or CSV, if asked for; pca-json,
                                 pca-csv alike

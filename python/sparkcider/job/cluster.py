@@ -19,6 +19,7 @@ from pyspark import SparkFiles
 from pyspark.sql import Observation, SparkSession
 from pyspark.sql import functions as F
 
+from sparkcider.contents import PREVIEWS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
 from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
@@ -207,7 +208,7 @@ class SparkEngine:
 
     def write_text(self, partial: Partial, table: str, form: str) -> None:
         """Writes a table as JSON or CSV, too."""
-        rows = self._session.read.parquet(partial.child(table)).drop("length", "modified")
+        rows = self._session.read.parquet(partial.child(table)).drop("length", "modified", *PREVIEWS.names)
         target = partial.child(f"{table}-{form}")
         if form == "json":
             rows.write.option("ignoreNullFields", "false").json(target)
@@ -230,7 +231,7 @@ class SparkEngine:
         if names:
             with self._progress.stage("tables", ", ".join(names.values())) as done:
                 for part, name in names.items():
-                    rows = self._session.read.parquet(partial.child(part))
+                    rows = self._session.read.parquet(partial.child(part)).drop(*PREVIEWS.names)
                     rows.write.mode("overwrite").saveAsTable(name)
                 done("written")
 
@@ -287,8 +288,10 @@ class SparkEngine:
         listing = f"sparkcider-{sha256(content).hexdigest()}.listing"
         deliver(self._session, listing, lambda: content)
 
+        thumbnails = self._config.thumbnails
+
         def embed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return embedding.embed_listed(batches, listing, model, SparkFiles.get)
+            return embedding.embed_listed(batches, listing, model, SparkFiles.get, thumbnails=thumbnails)
 
         start, before = 0, None
         while start < len(bounds) - 1:
@@ -300,10 +303,10 @@ class SparkEngine:
 
     def _read_by_spark(self, images: SparkImages, model: ModelFile) -> DataFrame:
         """The rows of images that Spark reads."""
-        label_regex = self._config.label_regex
+        label_regex, thumbnails = self._config.label_regex, self._config.thumbnails
 
         def embed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return embedding.embed_rows(batches, label_regex, model, SparkFiles.get)
+            return embedding.embed_rows(batches, label_regex, model, SparkFiles.get, thumbnails=thumbnails)
 
         content = self._table_content() if images.files is None else self._file_content(images)
         return content.mapInArrow(embed, embedding.ROWS_AND_STEPS)

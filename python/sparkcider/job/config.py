@@ -57,6 +57,7 @@ class JobConfig:
             go to one of that name with ``_pca`` at its end. ``mode`` and ``resume`` say what happens to tables that
             exist. Spark's setting ``spark.sql.sources.default`` is their format.
         workers: Threads of the embedded engine. Default: one for each core, fewer where memory is short.
+        thumbnails: Write a small JPEG of each image to the column ``thumbnail`` of the features.
 
     Raises:
         ValueError: A value is none of those allowed.
@@ -88,6 +89,7 @@ class JobConfig:
     engine: str = "auto"
     workers: int | None = None
     to_table: str | None = None
+    thumbnails: bool = True
 
     def __post_init__(self) -> None:
         """Checks what can be known without a file or a cluster."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkcider import FeatureExtractor, _native
-from sparkcider.contents import extract
+from sparkcider.contents import extract_with_previews
 from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
 from sparkcider.job.counts import Counts, check_error_rate
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sparkcider._native import Pca
-    from sparkcider.contents import Outcome
     from sparkcider.job.config import JobConfig
     from sparkcider.job.progress import ImageCount, Progress
     from sparkcider.job.results import Partial
@@ -277,18 +276,18 @@ class _Embedding:
                 continue
             if block is None:
                 return
-            features, errors, kinds = self._extracted(extractor, block)
-            columns = [*block.keys.columns, features.cast(VECTOR), errors, kinds]
+            (features, errors, kinds), previews = self._extracted(extractor, block)
+            columns = [*block.keys.columns, features.cast(VECTOR), errors, kinds, *previews]
             self._writer.add(pa.RecordBatch.from_arrays(columns, schema=FEATURES))
             self._count.add(len(errors), len(errors) - errors.null_count)
             check_error_rate(self._config, self._count.done, self._count.errors)
 
-    def _extracted(self, extractor: FeatureExtractor, block: Block) -> Outcome:
+    def _extracted(self, extractor: FeatureExtractor, block: Block) -> Any:
         """Waits for the memory; one image at a time is decoded, so the largest one counts."""
         images = block.contents.images
         pixels = pc.max(_native._header_pixels(images)).as_py() or 0  # noqa: SLF001 - asks what users need not
         with self._budget.reserve(machine.PIXEL_BYTES * pixels + images.nbytes):
-            return extract(extractor, block.contents)
+            return extract_with_previews(extractor, block.contents, thumbnails=self._config.thumbnails)
 
 
 def _join_parts(partial: Partial) -> None:

@@ -56,6 +56,7 @@ def dependencies(config: JobConfig, extractor: FeatureExtractor) -> dict[str, An
     found = {
         "model": extractor.checksum,
         "options": dict(sorted(options.items())),
+        "thumbnails": config.thumbnails,
         "sparkcider": sparkcider.__version__,
         "onnxruntime": runtime,
     }

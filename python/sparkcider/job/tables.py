@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sparkcider.contents import PREVIEWS
 from sparkcider.job.source import KEYS
 from sparkcider.storage.files import RENAMED_IN_ONE_STEP, ArrowFiles, arrow_location
 from sparkcider.storage.uri import scheme_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 VECTOR = pa.list_(pa.float32())
 
-FEATURES = pa.schema([*KEYS, ("features", VECTOR), ("error", pa.string()), ("error_kind", pa.string())])
+FEATURES = pa.schema([*KEYS, ("features", VECTOR), ("error", pa.string()), ("error_kind", pa.string()), *PREVIEWS])
 """The table `features`: D values, or null where `error` says why there are none, and `error_kind` in one word."""
 
 REDUCED = pa.schema([("path", pa.string()), ("label", pa.string()), ("pca", VECTOR)])

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sparkcider.contents import Contents, extract
+from sparkcider.contents import PREVIEWS, Contents, extract_with_previews
 from sparkcider.labels import labels_of
 from sparkcider.spark.image_slices import SLICE_ROWS, file_slices
 from sparkcider.spark.worker import FEATURES_TYPE, OUTCOME, open_extractor
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 STEPS = ("fetching", "decoding", "resizing", "inference")
 """What a worker's seconds are counted for; a column each, with the seconds of a batch in its first row."""
 
-ROWS = "path string, label string, length long, modified long, features array<float>, error string, error_kind string"
+ROWS = (
+    "path string, label string, length long, modified long, features array<float>, error string, error_kind string, "
+    "digest binary, fingerprint binary, thumbnail binary"
+)
 """The table `features`, for Spark."""
 
 ROWS_AND_STEPS = ", ".join([ROWS, *(f"{step} double" for step in STEPS)])
@@ -52,7 +55,7 @@ def write_listing(keys: pa.Table, bounds: list[int]) -> bytes:
 
 
 def embed_listed(
-    batches: Iterable[pa.RecordBatch], listing: str, model: ModelFile, locate: Locate
+    batches: Iterable[pa.RecordBatch], listing: str, model: ModelFile, locate: Locate, *, thumbnails: bool
 ) -> Iterator[pa.RecordBatch]:
     """Fetches and embeds the files of a task.
 
@@ -61,6 +64,7 @@ def embed_listed(
         listing: Name of the delivered file that `write_listing` made.
         model: The model to embed with.
         locate: Where delivered files lie.
+        thumbnails: Whether rows get thumbnails.
 
     Yields:
         `ROWS_AND_STEPS`, a row for each file; one that cannot be read or decoded has a reason.
@@ -75,12 +79,13 @@ def embed_listed(
                 contents = Contents.fetched(files)
                 fetching = time.perf_counter() - begin
                 rows = keys.slice(start, len(files))
-                yield _embedded(extractor, [rows[name].combine_chunks() for name in _KEYS], contents, fetching)
+                columns = [rows[name].combine_chunks() for name in _KEYS]
+                yield _embedded(extractor, columns, contents, fetching, thumbnails=thumbnails)
                 start, begin = start + len(files), time.perf_counter()
 
 
 def embed_rows(
-    batches: Iterable[pa.RecordBatch], label_regex: str | None, model: ModelFile, locate: Locate
+    batches: Iterable[pa.RecordBatch], label_regex: str | None, model: ModelFile, locate: Locate, *, thumbnails: bool
 ) -> Iterator[pa.RecordBatch]:
     """Embeds images that Spark has read.
 
@@ -89,6 +94,7 @@ def embed_rows(
         label_regex: As in `labels_of`.
         model: The model to embed with.
         locate: Where delivered files lie.
+        thumbnails: Whether rows get thumbnails.
 
     Yields:
         `ROWS_AND_STEPS`, a row for each image.
@@ -99,16 +105,17 @@ def embed_rows(
             paths, modified, images = batch.slice(start, SLICE_ROWS).columns
             labels = pa.array(labels_of(paths.to_pylist(), label_regex), pa.string())
             lengths = pc.binary_length(images).cast(pa.int64())
-            yield _embedded(extractor, [paths, labels, lengths, modified], Contents.read(images), 0.0)
+            columns = [paths, labels, lengths, modified]
+            yield _embedded(extractor, columns, Contents.read(images), 0.0, thumbnails=thumbnails)
 
 
 def _embedded(
-    extractor: FeatureExtractor, keys: list[pa.Array[Any]], contents: Contents, fetching: float
+    extractor: FeatureExtractor, keys: list[pa.Array[Any]], contents: Contents, fetching: float, *, thumbnails: bool
 ) -> pa.RecordBatch:
     before = extractor.stage_seconds()
-    features, errors, kinds = extract(extractor, contents)
+    (features, errors, kinds), previews = extract_with_previews(extractor, contents, thumbnails=thumbnails)
     after = extractor.stage_seconds()
     seconds = {"fetching": fetching, **{step: after[step] - before[step] for step in after}}
     steps = [pa.array([seconds[step]] + [0.0] * (len(errors) - 1), pa.float64()) for step in STEPS]
-    names = [*_KEYS, *OUTCOME, *STEPS]
-    return pa.RecordBatch.from_arrays([*keys, features.cast(FEATURES_TYPE), errors, kinds, *steps], names)
+    columns = [*keys, features.cast(FEATURES_TYPE), errors, kinds, *previews, *steps]
+    return pa.RecordBatch.from_arrays(columns, [*_KEYS, *OUTCOME, *PREVIEWS.names, *STEPS])
