@@ -1,4 +1,4 @@
-"""The PEP 517 backend: maturin's, plus ONNX Runtime's shared library in the wheel.
+"""The PEP 517 backend: maturin's, plus ONNX Runtime's shared library and the charts of the report in the wheel.
 
 Before a wheel is built, pip downloads the pinned wheel of `onnxruntime.txt` for the machine that the wheel is for, and
 its library, licence and notices go to `python/sparkcider/onnxruntime/`, which maturin packs. At run time no
@@ -22,6 +22,7 @@ from typing import Any
 import maturin
 from maturin import build_sdist, get_requires_for_build_sdist
 
+import echarts
 import rust_licenses
 
 __all__ = [
@@ -71,6 +72,7 @@ def build_wheel(
     triple = triple_of(maturin.get_maturin_pep517_args(config_settings))
     target = TARGETS.get(triple, triple) if triple else this_machine()
     bundle(target)
+    echarts.bundle()
     if shutil.which("cargo"):  # where there is none, maturin gets one for this build, which is then not for others
         RUST_LICENSES.write_text(rust_licenses.text(triple), encoding="utf-8")
     try:
@@ -86,6 +88,7 @@ def build_editable(
 ) -> str:
     """Builds the editable wheel; ONNX Runtime's library lies in the source tree."""
     bundle(this_machine())
+    echarts.bundle()
     return str(maturin.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
@@ -143,3 +146,4 @@ def extract(wheel: Path) -> None:
 
 if __name__ == "__main__":
     bundle(this_machine())
+    echarts.bundle()

@@ -26,9 +26,17 @@ LICENSES = [
     r"sparkcider/RUST-LICENSES\.txt",
     r"sparkcider/onnxruntime/LICENSE",
     r"sparkcider/onnxruntime/ThirdPartyNotices\.txt",
+    r"sparkcider/report/assets/vendor/LICENSE",
+    r"sparkcider/report/assets/vendor/NOTICE",
     r"sparkcider-[^/]+\.dist-info/licenses/LICENSE",
 ]
-INSIDE = [r"sparkcider/pretrained/fruits-tiny\.onnx", r"sparkcider/py\.typed", *LICENSES]
+INSIDE = [
+    r"sparkcider/pretrained/fruits-tiny\.onnx",
+    r"sparkcider/py\.typed",
+    r"sparkcider/report/assets/report\.html\.j2",
+    r"sparkcider/report/assets/vendor/echarts\.simple\.min\.js",
+    *LICENSES,
+]
 LIBRARIES = [r"sparkcider/_native\.abi3\.so", r"sparkcider/onnxruntime/libonnxruntime\.(so\.[\d.]+|[\d.]+\.dylib)"]
 BUILD = rb"sparkcider build: (release|debug)"  # src/python/doctor.rs compiles it in
 ELF, MACHO = b"\x7fELF", b"\xcf\xfa\xed\xfe"  # 64 bits, little-endian

@@ -1,6 +1,6 @@
 //! sparkcider: images to embeddings to principal components, over Arrow batches.
 //!
-//! The way of the data, each stage in the file or folder of its name:
+//! Data flow, each stage in the file or folder of its name:
 //!
 //! | stage | type | shape | dtype, range | where |
 //! |---|---|---|---|---|
@@ -11,6 +11,7 @@
 //! | moments | [`pca::Moments`] | N, (D), (D, D) | f64 | `pca/moments.rs` |
 //! | components | [`pca::Pca`] | (k, D) | f64 | `pca/` |
 //! | projected | [`pca::Projected`] | (N, k) | as the rows | `pca/projection.rs` |
+//! | neighbors | [`neighbors::Neighbors`] | (N, k) | u32, f32 | `neighbors.rs` |
 //!
 //! [`columns`] does the same over Arrow columns. `tests/layers.rs` checks that calls point down: `image/` and `pca/` use
 //! nothing of one another, only `columns/` and `python/` name Arrow, and only `python/`, under the feature `python`,
@@ -22,6 +23,7 @@ mod error;
 mod parse;
 
 pub mod image;
+pub mod neighbors;
 pub mod tensor;
 
 mod pooling;

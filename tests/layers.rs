@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 10] = [
     &["error"],
     &["parse"],
     &["image", "pca"],
-    &["tensor"],
+    &["neighbors", "tensor"],
     &["pooling", "stage_times"],
     &["options"],
     &["onnx"],

@@ -11,6 +11,7 @@ from sparkcider import Pca
 from sparkcider.labels import check_label_regex
 from sparkcider.pca.rows import RowRules
 from sparkcider.spark.listing import images_frame, listed
+from sparkcider.spark.neighbors import nearest, neighbors
 from sparkcider.spark.udf import check_on_error, embedding_names, features_column, features_function, projected_column
 from sparkcider.storage.fetch import IN_FLIGHT
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from sparkcider.options import ExtractorOptions
     from sparkcider.spark.pca import PCAModel
+
+__all__ = ["image_features", "list_images", "nearest", "neighbors", "pca_project", "register"]
 
 
 def list_images(spark: SparkSession, uri: str, *, glob: str | None = None, label_regex: str | None = None) -> DataFrame:

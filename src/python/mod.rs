@@ -12,6 +12,7 @@ mod images;
 mod locked;
 mod models;
 mod moments;
+mod neighbors;
 mod options;
 mod pca;
 mod randomized;
@@ -35,6 +36,8 @@ mod native {
     use super::models::{model_layers, model_summary, write_whole_model};
     #[pymodule_export]
     use super::moments::PyMoments;
+    #[pymodule_export]
+    use super::neighbors::{nearest_to, neighbors_of, originals_of};
     #[pymodule_export]
     use super::pca::PyPca;
     #[pymodule_export]

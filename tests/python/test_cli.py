@@ -53,7 +53,9 @@ def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"sparkcider {sparkcider.__version__}\n"
     assert cli.main(["--help"]) == 0
-    assert "run | demo | doctor" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for command in ("run", "demo", "report", "nearest", "doctor", "model", "export", "quantize"):
+        assert f"\n    {command} " in shown
 
 
 def test_nothing_said_means_the_libraries_defaults():

@@ -73,7 +73,9 @@ def test_the_result_has_every_part_and_nothing_is_left_beside_it(whole: tuple[Pa
     out, _ = whole
     assert names(out.parent) == ["out"]
     tables = ["features", "features-csv", "features-json", "pca", "pca-csv", "pca-json", "pca-model"]
-    assert names(out) == sorted([*tables, "explained_variance.csv", "job.json", "summary.json"])
+    assert names(out) == sorted(
+        [*tables, "explained_variance.csv", "findings", "job.json", "report.html", "summary.json"]
+    )
 
 
 def test_every_file_is_a_row_with_its_folder_as_label(whole: tuple[Path, dict[str, Any]], images: Path):
@@ -118,7 +120,7 @@ def test_the_summary_counts_what_was_found(whole: tuple[Path, dict[str, Any]], i
     assert faults[f"file:{images}/Lime/notes.txt"]["reason"].startswith("unknown format: ")
     assert faults[f"file:{images}/Lime/notes.txt"]["reason"].endswith("first bytes: N)")
     assert {"label": "Lime", "files": 3, "images": 2} in summary["by_label"]
-    assert list(summary["seconds"]) == ["input", "features", "pca", "files"]
+    assert list(summary["seconds"]) == ["input", "features", "pca", "findings", "files", "report"]
     assert set(summary["worker_seconds"]) >= {"fetching", "decoding", "resizing", "inference"}
     assert summary["worker_seconds"]["decoding"] > 0
     assert summary["images_per_second"] > 0
@@ -322,7 +324,8 @@ def test_input_and_output_must_lie_apart(run: Run, images: Path):
 
 def test_features_alone_where_no_pca_is_wanted(run: Run, images: Path, tmp_path: Path):
     summary = run(config(images, tmp_path / "out", pca=False, formats=("json",)))
-    assert names(tmp_path / "out") == ["features", "features-json", "job.json", "summary.json"]
+    known = ["features", "features-json", "findings", "job.json", "report.html", "summary.json"]
+    assert names(tmp_path / "out") == known
     assert summary["pca"] is None
     assert_features(tmp_path / "out", "pixels")
 

@@ -46,7 +46,8 @@ def test_images_and_results_in_s3_need_no_spark(tmp_path: Path):
         assert done.stderr.startswith("engine    embedded (nothing here needs Spark)")
         keys = {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET, Prefix="results/")["Contents"]}
         assert {key.split("/")[2] for key in keys if key.count("/") > 1} - {""} == {  # pyarrow marks folders
-            "features", "pca", "pca-model", "explained_variance.csv", "job.json", "summary.json",
+            "features", "pca", "pca-model", "findings", "explained_variance.csv", "job.json", "report.html",
+            "summary.json",
         }  # fmt: skip
         assert not [key for key in keys if ".partial" in key]
         parts = [key for key in keys if key.startswith("results/out/features/part-")]

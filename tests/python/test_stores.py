@@ -111,7 +111,7 @@ def test_the_result_in_s3_is_whole_and_alone(finished: Finished):
     assert finished.codes == [0, 2, 0]
     names = {key.removeprefix("a/out/").partition("/")[0] for key in finished.objects if key.startswith("a/out/")}
     tables = {"features", "features-json", "pca", "pca-json", "pca-model"}  # the first result had two less
-    assert names - {""} == {*tables, "explained_variance.csv", "job.json", "summary.json"}
+    assert names - {""} == {*tables, "explained_variance.csv", "findings", "job.json", "report.html", "summary.json"}
     assert {key.partition("/")[0] for key in finished.objects} == {"a", "images", "tiny.onnx"}
     assert all(key.startswith("a/out/") for key in finished.objects if key.startswith("a/") and key != "a/")
     summary = json.loads(finished.objects["a/out/summary.json"])

@@ -13,7 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import sparkcider
-from sparkcider.cli import models, run
+from sparkcider.cli import models, nearest, report, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +69,10 @@ def explain(error: BaseException) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sparkcider", description="Image embeddings and PCA, on Spark or without.")
     parser.add_argument("--version", action="version", version=f"sparkcider {sparkcider.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="run | demo | doctor", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands)
+    report.add_commands(commands)
+    nearest.add_commands(commands)
     doctor = commands.add_parser("doctor", help="what is installed here, what is wrong, what to do")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(command=_doctor, verbose=False)

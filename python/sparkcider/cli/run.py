@@ -94,6 +94,12 @@ def _add_data(run: argparse.ArgumentParser) -> None:
         help="features without small JPEGs of the images (default: of at most 48 x 48 pixels, about 1.2 kB each)",
     )
     add(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="no findings and no report.html (default: duplicates, outliers, suspect labels, and a page of them)",
+    )
+    add(
         "--mode",
         choices=("error", "overwrite"),
         default="error",
@@ -267,6 +273,7 @@ def _config(options: argparse.Namespace) -> JobConfig:
         workers=options.workers,
         to_table=options.to_table,
         thumbnails=options.thumbnails,
+        report=options.report,
     )
 
 

@@ -23,12 +23,15 @@ from sparkcider.contents import PREVIEWS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
 from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
+from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.session import start_session
 from sparkcider.job.source import FileImages, checked, with_labels
 from sparkcider.job.waves import plan_tasks, wave_size
+from sparkcider.pca.saved_model import from_arrays
 from sparkcider.saved_stage import write_stage
 from sparkcider.spark import embedding
+from sparkcider.spark.collect import collected
 from sparkcider.spark.delivery import deliver
 from sparkcider.spark.listing import listed
 from sparkcider.spark.progress import watch
@@ -41,6 +44,7 @@ from sparkcider.storage.uri import ALIASES, scheme_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from sparkcider._native import Pca
     from sparkcider.job.config import JobConfig
     from sparkcider.job.progress import Progress
     from sparkcider.job.results import Partial
@@ -180,7 +184,7 @@ class SparkEngine:
 
     def keys(self, folder: str) -> pa.Table:
         """`DONE` of all rows in a folder of features."""
-        return _collected(self._features(folder).select(*DONE.names), DONE)
+        return collected(self._features(folder).select(*DONE.names), DONE)
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
         """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
@@ -192,8 +196,8 @@ class SparkEngine:
             rows = rows.drop("label").join(labels, "path").select(*rows.columns)
         rows.write.mode("append").parquet(partial.child("features"))
 
-    def reduce(self, partial: Partial) -> list[float]:
-        """Fits the PCA, writes the table `pca` and `pca-model`; gives the share of the variance per component."""
+    def reduce(self, partial: Partial) -> Pca:
+        """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
         config = self._config
         asked: dict[str, Any] = {"variance": config.pca_variance or DEFAULT_VARIANCE}
         if config.pca_k is not None:
@@ -203,8 +207,16 @@ class SparkEngine:
         model = pca.fit(good)
         model.transform(good).select("path", "label", "pca").write.parquet(partial.child("pca"))
         # the same files as `model.save` gives, without a job of Spark for each of them
-        write_stage(partial.files, partial.child("pca-model"), model.write().saved())
-        return [float(ratio) for ratio in model.explainedVariance.toArray()]
+        stage = model.write().saved()
+        write_stage(partial.files, partial.child("pca-model"), stage)
+        return from_arrays(stage.arrays).pca
+
+    def rows(self, partial: Partial, share: float) -> pa.Table:
+        """`LOOKED_AT` of the images that have features: of all, or of those that `look.is_sampled` says."""
+        rows = self._features(partial.child("features")).where("features is not null").select(*LOOKED_AT.names)
+        if share < 1.0:
+            rows = rows.where(F.crc32("path") < hash_limit(share))
+        return collected(rows, LOOKED_AT)
 
     def write_text(self, partial: Partial, table: str, form: str) -> None:
         """Writes a table as JSON or CSV, too."""
@@ -364,15 +376,6 @@ def _schema_of(table: str) -> str | None:
     """The catalog and schema in a table's name, as Spark quotes names; None if it has neither."""
     parts = re.findall(r"`(?:[^`]|``)*`|[^.`]+", table)
     return ".".join(parts[:-1]) or None
-
-
-def _collected(rows: DataFrame, schema: pa.Schema) -> pa.Table:
-    """The rows on the driver, as the schema names and types them."""
-    if hasattr(rows, "toArrow"):  # Spark >= 4.0
-        table = rows.toArrow()
-        return pa.table([column.cast(kind) for column, kind in zip(table.columns, schema.types)], schema=schema)
-    columns = list(zip(*rows.collect())) or [()] * len(schema)
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types)], schema=schema)
 
 
 def _write_csv(rows: DataFrame, array: str, path: str) -> None:

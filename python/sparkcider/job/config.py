@@ -58,6 +58,7 @@ class JobConfig:
             exist. Spark's setting ``spark.sql.sources.default`` is their format.
         workers: Threads of the embedded engine. Default: one for each core, fewer where memory is short.
         thumbnails: Write a small JPEG of each image to the column ``thumbnail`` of the features.
+        report: Look for duplicates, outliers and suspect labels, and write ``findings/`` and ``report.html``.
 
     Raises:
         ValueError: A value is none of those allowed.
@@ -90,6 +91,7 @@ class JobConfig:
     workers: int | None = None
     to_table: str | None = None
     thumbnails: bool = True
+    report: bool = True
 
     def __post_init__(self) -> None:
         """Checks what can be known without a file or a cluster."""

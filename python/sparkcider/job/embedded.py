@@ -24,6 +24,7 @@ from sparkcider.contents import extract_with_previews
 from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
 from sparkcider.job.counts import Counts, check_error_rate
+from sparkcider.job.look import LOOKED_AT, is_sampled
 from sparkcider.job.resume import DONE, put_aside
 from sparkcider.job.source import list_images, most_blocks
 from sparkcider.job.tables import FEATURES, REDUCED, VECTOR, PartWriter, groups_of, parts_in
@@ -127,8 +128,8 @@ class EmbeddedEngine:
                 for batch in rows.cast(FEATURES).to_batches():
                     writer.add(batch)
 
-    def reduce(self, partial: Partial) -> list[float]:
-        """Fits the PCA, writes the table `pca` and `pca-model`; gives the share of the variance per component."""
+    def reduce(self, partial: Partial) -> Pca:
+        """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
         config, parts = self._config, parts_in(partial.child("features"))
         asked: Any = {"k": config.pca_k, "variance": None}
         if config.pca_k is None:
@@ -152,7 +153,15 @@ class EmbeddedEngine:
             output_col="pca",
         )
         write_stage(partial.files, partial.child("pca-model"), stage)
-        return [float(ratio) for ratio in fitted.pca.explained_variance_ratio_]
+        return fitted.pca
+
+    def rows(self, partial: Partial, share: float) -> pa.Table:
+        """`LOOKED_AT` of the images that have features: of all, or of those that `is_sampled` says."""
+        found = [LOOKED_AT.empty_table()]
+        for group in groups_of(parts_in(partial.child("features")), LOOKED_AT.names):
+            rows = group.filter(pc.is_valid(group["features"]))
+            found.append(rows if share == 1.0 else rows.filter(is_sampled(rows["path"], share)))
+        return pa.concat_tables(found)
 
     def _project(self, partial: Partial, pca: Pca) -> None:
         """Writes the table `pca` of all images that have features."""

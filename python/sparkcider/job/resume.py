@@ -40,7 +40,7 @@ _ASIDE = "features-"
 _OF_A_WRITE = "_temporary"
 """Spark's folder of a write that is not finished: the next write would adopt the finished tasks of a killed one."""
 
-_OF_THE_RESULT = ("pca", "pca_k", "pca_variance", "standardize", "center", "formats", "to_table")
+_OF_THE_RESULT = ("pca", "pca_k", "pca_variance", "standardize", "center", "formats", "to_table", "report")
 """Settings that change what a run writes beside the features."""
 
 _REMEDY = "--mode overwrite (mode='overwrite') starts anew"

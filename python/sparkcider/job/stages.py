@@ -18,6 +18,7 @@ from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, JobConfig, ModelFac
 from sparkcider.job.counts import check_error_rate
 from sparkcider.job.engine import choose_engine, session_is_active
 from sparkcider.job.lock import LOCK
+from sparkcider.job.look import find, sampled_share, write_report
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
 from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkcider import FeatureExtractor
+    from sparkcider._native import Pca
     from sparkcider.job.counts import Counts
+    from sparkcider.job.look import Look
     from sparkcider.job.source import Images
     from sparkcider.storage.files import Files
 
@@ -60,8 +63,11 @@ class Engine(Protocol):
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
         """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
 
-    def reduce(self, partial: Partial) -> list[float]:
-        """Fits the PCA, writes the table `pca` and `pca-model`; gives the share of the variance per component."""
+    def reduce(self, partial: Partial) -> Pca:
+        """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
+
+    def rows(self, partial: Partial, share: float) -> pa.Table:
+        """`look.LOOKED_AT` of the images that have features: of all, or of those that `look.is_sampled` says."""
 
     def write_text(self, partial: Partial, table: str, form: str) -> None:
         """Writes a table as JSON or CSV, too."""
@@ -153,9 +159,11 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
     try:
         with unfinished(files, output, overwrite=config.mode == "overwrite", resume=config.resume) as partial:
             partial.write_text(JOB, json.dumps(now, indent=2) + "\n")
-            summary = _stages(config, engine, images, partial, older, progress)
+            summary, look = _stages(config, engine, images, partial, older, extractor.embedding_dim, progress)
             found = {"name": config.model_name, "hub_commit": hub_commit(config.model)}
             summary["model"] = {**found, **asdict(ModelFacts.of(extractor))}
+            if look is not None:
+                write_report(summary, look, partial, progress)
             partial.write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     except BaseException:
         if Partial(files, f"{output}.partial").has_features():
@@ -166,9 +174,15 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
 
 
 def _stages(
-    config: JobConfig, engine: Engine, images: Images, partial: Partial, older: str | None, progress: Progress
-) -> dict[str, Any]:
-    """Runs the stages that follow the listing and returns what the summary says of them."""
+    config: JobConfig,
+    engine: Engine,
+    images: Images,
+    partial: Partial,
+    older: str | None,
+    dimension: int,
+    progress: Progress,
+) -> tuple[dict[str, Any], Look | None]:
+    """Runs the stages between the listing and the report; gives what the summary says of them, and what is reported."""
     found = images.found
     with progress.stage("features", config.model_name) as done:
         todo = images
@@ -188,13 +202,17 @@ def _stages(
         done(f"{counts.n_images:,} images, {counts.n_errors:,} failed{kept}, {rate:,.0f} images/s")
     _remove_later_stages(partial)
     pca = _reduce(config, engine, partial, progress) if config.pca else None
+    look = None
+    if config.report:
+        rows = engine.rows(partial, sampled_share(counts.n_images, dimension))
+        look = find(rows, pca, counts.n_images, partial, progress)
     _write_text(config, engine, partial, progress)
     engine.publish(partial)
     profile = engine.profile()
     advice = scaled_advice(config, todo, profile["worker_seconds"])
     if advice is not None:
         progress.line(f"{'advice':<9} {advice}")
-    return {
+    summary = {
         "engine": engine.name,
         "input": {**found, "labels": len(counts.files) - (None in counts.files)},
         "images": counts.n_images,
@@ -204,13 +222,15 @@ def _stages(
         "by_label": counts.by_label(),
         "embedded": embedded,
         "images_per_second": round(rate, 1),
-        "pca": pca,
+        "pca": None if pca is None else _pca_facts(config, pca),
+        "findings": None if look is None else look.findings.facts,
         "seconds": progress.seconds,
         **profile,
         "scaled_decoding": None if advice is None else advice.as_dict(),
         "versions": {**_versions(), **engine.versions()},
         "config": {**asdict(config), "model": config.model_name},
     }
+    return summary, look
 
 
 def _remove_later_stages(partial: Partial) -> None:
@@ -220,18 +240,29 @@ def _remove_later_stages(partial: Partial) -> None:
             partial.files.remove(partial.child(name))
 
 
-def _reduce(config: JobConfig, engine: Engine, partial: Partial, progress: Progress) -> dict[str, Any]:
+def _reduce(config: JobConfig, engine: Engine, partial: Partial, progress: Progress) -> Pca:
     asked = f"k {config.pca_k}" if config.pca_k is not None else f"variance {config.pca_variance or DEFAULT_VARIANCE}"
     with progress.stage("pca", asked) as done:
-        ratios = engine.reduce(partial)
+        pca = engine.reduce(partial)
+        ratios = _ratios(pca)
         partial.write_text("explained_variance.csv", _variance_csv(ratios))
         done(f"{len(ratios):,} components hold {sum(ratios):.1%} of the variance")
+    return pca
+
+
+def _pca_facts(config: JobConfig, pca: Pca) -> dict[str, Any]:
+    ratios = _ratios(pca)
     return {
         "k": len(ratios),
         "explained_variance_ratio": ratios,
         "standardize": config.standardize,
         "center": config.center or config.standardize,
     }
+
+
+def _ratios(pca: Pca) -> list[float]:
+    """The share of the variance per component."""
+    return [float(ratio) for ratio in pca.explained_variance_ratio_]
 
 
 def _write_text(config: JobConfig, engine: Engine, partial: Partial, progress: Progress) -> None:
