@@ -1,30 +1,32 @@
-"""Draws the README's picture from a result: the images in the plane of two components, and the explained variance.
+"""Draws the README's picture: the map in the report of a result, as Chromium shows it.
 
-    python docs/make_picture.py sparkcider-demo/result docs/images/demo.png
+    python docs/make_picture.py sparkcider-demo/result docs/images/report.png
 
-Needs the extras `spark` and `notebooks`.
+Needs the extra `test` and Chromium.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
-from pyspark.sql import SparkSession
-
-from sparkcider import plots
-from sparkcider.feature import PCAModel
-
-mpl.use("agg")
-from matplotlib import pyplot as plt
+from playwright.sync_api import sync_playwright
 
 
 def main(result: Path, picture: Path) -> None:
-    """Reads `result` and writes `picture`."""
-    spark = SparkSession.builder.getOrCreate()
-    figure, (plane, curve) = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=[3, 2], layout="constrained")
-    plots.scatter(spark.read.parquet(str(result / "pca")), ax=plane)
-    plots.explained_variance(PCAModel.load(str(result / "pca-model")), ax=curve)
-    figure.savefig(picture, dpi=110)
+    """Opens the report of `result` and writes `picture`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1180, "height": 800})
+        page.goto((result / "report.html").absolute().as_uri())
+        page.wait_for_selector("html[data-ready]")
+        page.evaluate("document.getElementById('map').scrollIntoView()")
+        box = page.locator("#map canvas").bounding_box() or {}
+        for step in range(200):  # to the first image that is met
+            page.mouse.move(box["x"] + 300 + 3 * step, box["y"] + 150 + step)
+            if page.locator(".tip").is_visible():
+                break
+        page.screenshot(path=str(picture))
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,14 @@ MACHINES = ["x86_64", "aarch64"]
 GLIBC = ["2_28", "2_27", "2_26", "2_24", "2_17"]
 """Those of manylinux that packages name, up to the wheel's own."""
 
-WANTED = ["matplotlib==3.9.4", "pandas==2.2.3", "pyarrow==21.0.0", "python-dateutil==2.9.0.post0", "tqdm==4.67.1"]
+WANTED = [
+    "jinja2==3.1.6",
+    "matplotlib==3.9.4",
+    "pandas==2.2.3",
+    "pyarrow==21.0.0",
+    "python-dateutil==2.9.0.post0",
+    "tqdm==4.67.1",
+]
 NUMPY = {"3.13": "numpy==2.1.3"}
 """numpy 1.26, which PySpark 3.5 was made for, ends at Python 3.12."""
 ONLY = {"3.9": ["importlib-resources==6.5.2", "zipp==3.23.0"]}

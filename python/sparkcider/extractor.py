@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sparkcider import _native
 from sparkcider._native import ModelError
+from sparkcider.notebook_html import facts_table
+from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -135,6 +137,20 @@ class FeatureExtractor(_native.FeatureExtractor):
         twin = super().__new__(type(self), self)
         twin._model, twin._options = self._model, self._options
         return twin
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the model, what it gives, and how images are prepared for it."""
+        facts = {
+            "model": redacted_uri(str(self._model)),
+            "SHA-256": self.checksum if self.checksum == "pixels" else f"{self.checksum[:16]}...",
+            "input": self.input_size,
+            "features": self.embedding_dim,
+            "outputs": {name: pooling or "as it is" for name, pooling in self.outputs.items()} or None,
+            **self.preprocessing,
+            "l2_normalize": self.l2_normalize,
+        }
+        del facts["input_size"]  # the input
+        return facts_table("FeatureExtractor", facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as "open this model with these options, and compare checksums"."""

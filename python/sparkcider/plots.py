@@ -27,11 +27,17 @@ if TYPE_CHECKING:
 
 LABEL = "label"
 """The column that is taken for labels where none is named."""
+CONTENT, THUMBNAIL = "content", "thumbnail"
+"""The columns that are taken for images where none is named: the first that there is."""
 
 _SEED = 0
-_MARKERS = "os^vDPX*"
-_COLORS = 10  # those of matplotlib's own cycle: with 8 markers they tell 80 labels apart
-_LEGEND = 40  # labels; a longer legend is larger than the picture
+_MARKERS = "o^s"
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31")
+"""Colour-blind people tell them apart: M. Okabe and K. Ito, "Color Universal Design", 2008, with brown for yellow."""
+_NAMED = len(_MARKERS) * len(_COLORS)  # labels that have a style of their own: the largest
+_OTHERS = "#9A9A9A"
+_MARKS = (0.8, 0.9, 0.95, 0.99)
+_DOTTED = 40  # components; the dots of more would touch
 _PER_ROW = 6  # images
 _SIDE = 112  # pixels of a thumbnail
 _WHITE = (255, 255, 255)
@@ -39,6 +45,8 @@ _WHITE = (255, 255, 255)
 
 def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes:
     """Draws the share of the variance that each of k components holds, as bars, and their sum, as a line.
+
+    Dotted lines mark 80, 90, 95 and 99 % of the variance where the components hold it, with how many do.
 
     Args:
         model: A fitted PCA of `sparkcider.feature` or of `sparkcider`.
@@ -65,11 +73,16 @@ def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes
     cumulative, components = np.cumsum(ratios), np.arange(1, len(ratios) + 1)
     ax = ax or _pyplot().figure(figsize=(6, 4), layout="constrained").add_subplot()
     ax.bar(components, ratios, color="C0", label="each")
-    ax.plot(components, cumulative, color="C1", marker="." if len(ratios) < _LEGEND else None, label="together")
+    ax.plot(components, cumulative, color="C1", marker="." if len(ratios) < _DOTTED else None, label="together")
+    for share in _MARKS:
+        n = int(np.searchsorted(cumulative, share - 1e-9)) + 1
+        if n <= len(ratios):
+            ax.hlines(share, 0.5, n, colors="0.5", linestyles=":", linewidth=0.8)
+            ax.annotate(f"{share:.0%}: {n}", (n, share), xytext=(3, -8), textcoords="offset points", fontsize=7)
     ax.set(xlabel="component", ylabel="share of the variance", ylim=(0, 1.02))
     ax.locator_params(axis="x", integer=True)
     ax.set_title(f"{cumulative[-1]:.0%} of the variance in {len(ratios)} component{'s' * (len(ratios) > 1)}")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="center right")
     return ax
 
 
@@ -83,6 +96,8 @@ def scatter(
 ) -> Axes:
     """Draws rows as points in the plane of their first two components, coloured by label.
 
+    Of more than 21 labels the largest have a colour and a marker of their own; the others are grey.
+
     A Spark DataFrame is read once, and at most `max_rows` rows leave the executors, chosen at random there, with two
     components each; the title says when it is a sample. Rows whose components are null are left out.
 
@@ -94,7 +109,8 @@ def scatter(
         ax: Where to draw; a new figure by default.
 
     Returns:
-        The Axes; one collection of points per label, in the order of the labels.
+        The Axes; one collection of points per label that has a style, in the order of the labels, after that of the
+        others.
 
     Raises:
         ImportError: There is no matplotlib.
@@ -123,7 +139,7 @@ def scatter(
 
 def image_grid(
     df: DataFrame | pd.DataFrame,
-    column: str = "content",
+    column: str | None = None,
     *,
     label: str | None = None,
     max_images: int = 12,
@@ -136,7 +152,7 @@ def image_grid(
 
     Args:
         df: The rows; of a Spark DataFrame, the first `max_images` are fetched.
-        column: Binary column of encoded images.
+        column: Binary column of encoded images. Default: `content`, else `thumbnail`, which a job's features have.
         label: Column of labels; by default `label` where there is one.
         max_images: Most images to draw.
         figure: Where to draw; a new one by default.
@@ -148,6 +164,8 @@ def image_grid(
         ImportError: There is no matplotlib.
         ValueError: There is no such column, or no row.
     """
+    if column is None:
+        column = THUMBNAIL if THUMBNAIL in df.columns and CONTENT not in df.columns else CONTENT
     label = _label_of(df, column, label)
     rows = _first(df, [column, *_names(label)], max_images)
     if rows.empty:
@@ -181,14 +199,15 @@ def _thumbnails(images: pd.Series[Any]) -> Iterator[tuple[np.ndarray | None, str
 
 
 def _scatter_by_label(ax: Axes, points: np.ndarray, labels: np.ndarray) -> int:
-    """Points (N, 2) in a style per label, and a legend unless it is too long; gives back how many labels there are."""
-    names = np.unique(labels)
-    styles = itertools.cycle((marker, f"C{color}") for marker in _MARKERS for color in range(_COLORS))
-    for name, (marker, color) in zip(names, styles):
+    """Points (N, 2), the largest labels in a style of their own, and a legend; gives back the number of labels."""
+    names, counts = np.unique(labels, return_counts=True)
+    largest = np.sort(names[np.argsort(-counts, kind="stable")[:_NAMED]])
+    others = ~np.isin(labels, largest)
+    if others.any():
+        ax.scatter(*_xy(points[others]), s=8, alpha=0.4, color=_OTHERS, label=f"{len(names) - _NAMED:,} others")
+    for name, (marker, color) in zip(largest, itertools.product(_MARKERS, _COLORS)):
         ax.scatter(*_xy(points[labels == name]), s=14, alpha=0.8, marker=marker, color=color, label=name)
-    if len(names) <= _LEGEND:
-        columns = 1 + (len(names) > _LEGEND // 2)
-        ax.legend(fontsize=7, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return len(names)
 
 

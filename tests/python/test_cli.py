@@ -188,7 +188,8 @@ def test_the_demo_shows_labels_variance_speed_and_where_the_result_is(tmp_path: 
     assert any(line.startswith("1 x truncated: JPEG: ") for line in lines)
     assert any(line.endswith(" images/s") for line in lines)
     result = tmp_path / "my demo" / "result"
-    assert lines[-1] == f"Result: {result}"
+    assert lines[-2:] == [f"Result: {result}", f"Report: {(result / 'report.html').as_uri()}"]
+    assert (result / "report.html").is_file()
     summary = json.loads((result / "summary.json").read_text())
     assert (summary["images"], summary["errors"]) == (240, 1)
     assert f"... {summary['pca']['k']} in all" in answer.stdout

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +22,10 @@ from sparkcider import Moments, Pca, plots, samples  # noqa: E402 - likewise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LABELS = ["Kiwi", "Lemon", "Plum"]
+BASELINES = Path(__file__).parents[1] / "data" / "plots"
+"""Made by `SPARKCIDER_NEW_BASELINES=1 pytest tests/python/test_plots.py`, after a look at them."""
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +143,73 @@ def test_no_more_than_the_sample_leaves_the_executors(spark, monkeypatch):
     assert plots.scatter(rows, max_rows=300).get_title() == "a sample of 300 rows, 3 labels"
 
 
-def test_a_legend_that_is_too_long_is_left_out():
+def test_of_many_labels_the_largest_have_a_style_of_their_own():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"pca": [[float(n), 0.0] for n in range(95)], "label": range(95)})
+    labels = [f"{n:03}" for n in range(141) for _ in range(1 + (n >= 120))]  # the last 21 have two rows
+    frame = pandas.DataFrame({"pca": [[float(n), 0.0] for n in range(len(labels))], "label": labels})
     ax = plots.scatter(frame)
-    assert ax.get_legend() is None
-    assert len(ax.collections) == 95
-    assert ax.get_title() == "95 rows, 95 labels"
+    entries = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert entries == ["120 others", *(f"{n:03}" for n in range(120, 141))]
+    assert ax.get_title() == "162 rows, 141 labels"
+    styles = {(tuple(drawn.get_facecolor()[0]), drawn.get_paths()[0].vertices.tobytes()) for drawn in ax.collections}
+    assert len(styles) == 22
+    assert sum(len(drawn.get_offsets()) for drawn in ax.collections) == 162
+
+
+def test_half_a_million_rows_are_a_sample_and_said():
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({"pca": list(random.random((500_000, 2))), "label": random.integers(0, 141, 500_000)})
+    first, second = (plots.scatter(frame, max_rows=3000) for _ in range(2))
+    assert first.get_title() == "a sample of 3,000 rows, 141 labels"
+    assert points_by_label(first) == points_by_label(second)
+
+
+def test_marks_say_how_many_components_hold_a_share():
+    moments = Moments()
+    moments.update(
+        pa.array((np.diag([6.0, 3.0, 2.0, 1.0]) @ np.random.default_rng(1).normal(size=(4, 300))).T.tolist())
+    )
+    pca = Pca(k=3).fit(moments)
+    ax = plots.explained_variance(pca)
+    sums = np.cumsum(pca.explained_variance_ratio_)
+    expected = [f"{share:.0%}: {(sums < share).sum() + 1}" for share in (0.8, 0.9, 0.95, 0.99) if sums[-1] >= share]
+    assert [text.get_text() for text in ax.texts] == expected
+    assert len(ax.collections) == len(expected) >= 2
+
+
+def test_the_grid_takes_the_thumbnails_of_a_job(images):
+    pandas = pytest.importorskip("pandas")
+    axes = plots.image_grid(pandas.DataFrame({"thumbnail": images[:2], "label": LABELS[:2]}))
+    assert [len(ax.images) for ax in axes.flat] == [1, 1]
+    with pytest.raises(ValueError, match="there is no column content"):
+        plots.image_grid(pandas.DataFrame({"label": LABELS}))
+
+
+PICTURES = {
+    "variance": lambda: plots.explained_variance(Pca(k=4).fit(GENERATED[:, :5])).figure,
+    "labels": lambda: plots.scatter(generated_frame()).figure,
+}
+GENERATED = np.random.default_rng(7).normal(size=(600, 6)) * [5, 3, 2, 1, 0.5, 0.2]
+MOST_DIFFERENT = 12.0
+"""Root mean square of levels: another release of matplotlib moves letters by a pixel; another picture differs by 30."""
+
+
+def generated_frame():
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({"pca": list(GENERATED[:, :2]), "label": [f"label {n % 30:02}" for n in range(600)]})
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_look_as_their_baselines(name: str, tmp_path: Path):
+    from matplotlib.testing.compare import compare_images
+
+    with mpl.rc_context(mpl.rcParamsDefault | {"backend": "agg"}):
+        PICTURES[name]().savefig(tmp_path / f"{name}.png", dpi=60)
+    if os.environ.get("SPARKCIDER_NEW_BASELINES"):
+        shutil.copy(tmp_path / f"{name}.png", BASELINES)
+    different = compare_images(str(BASELINES / f"{name}.png"), str(tmp_path / f"{name}.png"), MOST_DIFFERENT)
+    assert different is None, different
 
 
 def test_what_cannot_be_drawn_is_said_in_one_line(spark):

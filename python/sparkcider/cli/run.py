@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _RUN = """Reads a folder of images, writes their labelled embeddings and principal components.
 
-OUT gets features/ and pca/ (Parquet), pca-model/, explained_variance.csv and summary.json. It appears when the job has
-succeeded. Files that cannot be decoded become rows with the reason in the column `error`. Files and folders whose names
-begin with `_` or `.` are skipped."""
+OUT gets features/, pca/ and findings/ (Parquet), pca-model/, report.html, explained_variance.csv and summary.json. It
+appears when the job has succeeded. Files that cannot be decoded become rows with the reason in the column `error`.
+Files and folders whose names begin with `_` or `.` are skipped."""
 _SPARK = """Without a reason for Spark the job runs in this process (--engine). On Spark, spark-submit,
 spark-defaults.conf or SPARK_REMOTE (Connect) choose the master, else it is local[*]. Memory of a local Spark:
 --conf spark.driver.memory=4g."""
@@ -301,6 +301,7 @@ def _model_advice() -> str:
 
 def _demo(options: argparse.Namespace) -> int:
     from sparkcider.job import JobConfig
+    from sparkcider.job.look import REPORT
     from sparkcider.samples import write_samples
 
     folder = Path(options.output).absolute()
@@ -312,6 +313,7 @@ def _demo(options: argparse.Namespace) -> int:
     summary = _run_job(config, options, "local[*]" if options.engine == "spark" else None, {})
     print(_demo_table(summary))
     print(f"Result: {result}")
+    print(f"Report: {(result / REPORT).as_uri()}")
     return 0
 
 

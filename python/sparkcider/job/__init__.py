@@ -8,6 +8,8 @@
                                 pca-csv alike
     OUT/pca-model               the fitted PCAModel, for PCAModel.load
     OUT/explained_variance.csv  component, ratio, cumulative
+    OUT/findings                duplicates, outliers and labels, as `sparkcider.findings` gives them
+    OUT/report.html             all of this as a page
     OUT/summary.json            counts, errors by kind and by reason, seconds per stage, versions, the model's checksum,
                                 the settings
     OUT/job.json                what the features depend on, for a run that resumes
@@ -21,6 +23,7 @@ from sparkcider.job.counts import TooManyErrorsError
 from sparkcider.job.engine import Choice, choose_engine
 from sparkcider.job.progress import Progress
 from sparkcider.job.stages import run
+from sparkcider.job.summary import Summary
 
 __all__ = [
     "DEFAULT_VARIANCE",
@@ -31,6 +34,7 @@ __all__ = [
     "JobConfig",
     "ModelFacts",
     "Progress",
+    "Summary",
     "TooManyErrorsError",
     "choose_engine",
     "open_model",

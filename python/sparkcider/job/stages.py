@@ -22,6 +22,7 @@ from sparkcider.job.look import find, sampled_share, write_report
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
 from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
+from sparkcider.job.summary import Summary
 from sparkcider.models import hub_commit
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def run(
     conf: Mapping[str, str] | None = None,
     verbose: bool = False,
     progress: Callable[[str], None] | Progress | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Runs a job: images in, embeddings and principal components out.
 
     Args:
@@ -104,7 +105,7 @@ def run(
         progress: Takes a line of text at a time. Default: lines on stdout, with a bar in terminals and in Jupyter.
 
     Returns:
-        The summary, as it is written to `summary.json`.
+        The summary, as it is written to `summary.json`: a dict, which notebooks show as a table.
 
     Raises:
         FileNotFoundError: The input or the model does not exist.
@@ -133,11 +134,11 @@ def run(
     if choice.engine == "embedded":
         from sparkcider.job.embedded import EmbeddedEngine
 
-        return _run_on(EmbeddedEngine(config, extractor, progress), config, extractor, progress)
+        return Summary(_run_on(EmbeddedEngine(config, extractor, progress), config, extractor, progress))
     from sparkcider.job.cluster import SparkEngine, session_for
 
     with session_for(spark, master, conf, verbose=verbose) as session:
-        return _run_on(SparkEngine(session, config, progress), config, extractor, progress)
+        return Summary(_run_on(SparkEngine(session, config, progress), config, extractor, progress))
 
 
 def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, progress: Progress) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparkcider import _native
+from sparkcider.notebook_html import facts_table
 from sparkcider.pca.attributes import FittedAttributes
+from sparkcider.pca.repr_html import pca_html
 from sparkcider.pca.solver_choice import SOLVERS, PcaSpec
 
 if TYPE_CHECKING:
@@ -219,6 +221,12 @@ class Pca(FittedAttributes):
             transformer_tags=TransformerTags(preserves_dtype=floats),
             input_tags=InputTags(),
         )
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: sizes, and the share of the variance by component; before the fit its arguments."""
+        if self._fitted is None:
+            return facts_table("Pca, not fitted", self.get_params())
+        return pca_html("Pca", self._fitted)
 
     def __repr__(self) -> str:
         given = (

@@ -14,6 +14,7 @@ from pyspark.sql.types import DoubleType, StructField
 
 from sparkcider import Moments, Pca, PcaError
 from sparkcider.pca.fit import Fitted, solved
+from sparkcider.pca.repr_html import pca_html
 from sparkcider.pca.saved_model import from_arrays, to_arrays
 from sparkcider.spark.columns import Found, add, as_array, element_of, find_features, known_width, quoted, with_fields
 from sparkcider.spark.feature_params import PCAParams
@@ -160,6 +161,10 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
         model = cls()
         model._solved, model._moments, model._n_invalid = fitted
         return model
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: sizes, and the share of the variance by component."""
+        return pca_html("PCAModel", self._solved)
 
     def getK(self) -> int:
         """Gives the number of components, whether k or variance was asked for."""
