@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
-NAMES = ("01_quickstart", "02_emr_studio", "03_from_keras_udf", "04_dataproc_job", "05_databricks", "06_classifier")
+NAMES = (
+    "01_quickstart",
+    "02_emr_studio",
+    "03_from_keras_udf",
+    "04_dataproc_job",
+    "05_databricks",
+    "06_classifier",
+    "07_findings",
+)
 VARIES = "varies"
 TIMEOUT = 240
 """Seconds for one cell."""

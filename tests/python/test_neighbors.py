@@ -76,6 +76,7 @@ def test_nearest_takes_queries_of_any_kind_and_says_what_is_wrong_with_them():
         assert findings.nearest(rows, queries, 3).equals(expected)
     with pytest.raises(ValueError, match="queries must have 8 features as the rows have, got 5"):
         findings.nearest(rows, np.ones((1, 5)))
+    assert findings.nearest(rows.slice(0, 0), vectors[:1]).num_rows == 0
     with pytest.raises(ValueError, match="1 of 2 have none"):
         findings.nearest(rows, pa.array([[1.0] * 8, None]))
     with pytest.raises(ValueError, match="k must be at least 1"):

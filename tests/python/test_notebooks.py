@@ -26,6 +26,8 @@ def varies(cell) -> bool:
 def test_the_notebook_runs_and_gives_what_is_committed(name):
     if name == "03_from_keras_udf" and importlib.util.find_spec("tensorflow") is None:
         pytest.skip("needs the extra sparkcider[export]: TensorFlow, for Python 3.10 to 3.13 on Linux")
+    if name == "07_findings" and importlib.util.find_spec("umap") is None:
+        pytest.skip("needs umap-learn, of the extra sparkcider[dev]")
     committed = read(name)
     with connect_port() if name == "05_databricks" else nullcontext():
         given = code_cells(run(name, copy.deepcopy(committed)))

@@ -99,7 +99,9 @@ def nearest(rows: pa.Table, queries: Any, k: int = 10, *, threads: int | None = 
     wanted = query_vectors(queries)
     good = with_features(rows)
     vectors = unit_vectors(good["features"])
-    if len(good) and vectors.shape[1] != wanted.shape[1]:
+    if len(good) == 0:
+        return SCHEMA_OF_NEAREST.empty_table()
+    if vectors.shape[1] != wanted.shape[1]:
         raise ValueError(f"queries must have {vectors.shape[1]} features as the rows have, got {wanted.shape[1]}")
     found, similarities = _native._nearest(vectors, wanted, k, threads_of(threads))  # noqa: SLF001
     rank, at = _ranked(found)
