@@ -197,13 +197,13 @@ impl Best {
 
     /// Takes a product whose columns belong to these rows; its rows are vectors from number `start` on. `own` is the number of the
     /// first of these rows where a row must not be its own neighbour.
+    #[allow(clippy::needless_bitwise_bool)] // without an early exit the loop is vectorised
     fn offer_rows(&mut self, product: &Mat<f32>, start: usize, own: Option<usize>) {
         for row in 0..product.ncols() {
             let similarities = product.col_as_slice(row);
             let itself = own.map(|first| first + row);
             for (number, chunk) in similarities.chunks(LANES).enumerate() {
                 let least = self.least[row];
-                // no early exit: this way the loop is vectorised
                 if !chunk.iter().fold(false, |hit, &similarity| hit | (similarity >= least)) {
                     continue;
                 }
@@ -217,6 +217,7 @@ impl Best {
     }
 
     /// Takes a product whose rows belong to these rows; its columns are vectors from number `start` on.
+    #[allow(clippy::needless_bitwise_bool)] // likewise
     fn offer_columns(&mut self, product: &Mat<f32>, start: usize) {
         for column in 0..product.ncols() {
             let similarities = product.col_as_slice(column);
