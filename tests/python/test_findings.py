@@ -200,6 +200,15 @@ def test_few_images_have_findings_too(n: int):
     assert len(found.outliers) == len(found.labels) == found.facts["rows"] == n
 
 
+def test_rows_without_finite_features_are_left_out_and_null_paths_are_empty():
+    rows = rows_of([[1, 0], [np.nan, 0], [np.inf, 1], [0, 1]], label=["a"] * 4)
+    found = findings.find(rows)
+    assert found.facts["rows"] == 2
+    assert sorted(found.outliers["path"].to_pylist()) == ["000", "003"]
+    rows = pa.table({"path": [None, None, "b"], "features": [[1.0], [1.0], None]})
+    assert findings.find(rows).duplicates["path"].to_pylist() == ["", ""]
+
+
 def test_findings_repeat_whatever_the_threads():
     rows = rows_of(np.random.default_rng(1).standard_normal((700, 20)), label=["a", "b"] * 350)
     one, three = (findings.find(rows, threads=threads) for threads in (1, 3))
@@ -212,7 +221,6 @@ def test_findings_repeat_whatever_the_threads():
         ({"path": ["a"]}, {}, "expected the columns path and features, found path"),
         ({"path": ["a"], "features": [1.0]}, {}, "features must be lists of float32 or float64, got double"),
         ({"path": ["a", "b"], "features": [[1.0], [1.0, 2.0]]}, {}, "features must be of one length, found 1, 2"),
-        ({"path": ["a", "b"], "features": [[1.0], [float("nan")]]}, {}, "those of row 1 have a NaN or an infinity"),
         ({"path": ["a"], "features": [[1.0]]}, {"k": 0}, "k must be at least 1, got 0"),
         ({"path": ["a"], "features": [[1.0]]}, {"similarity": 1.5}, r"similarity must be in \(0, 1\], got 1.5"),
         ({"path": ["a"], "features": [[1.0]]}, {"threads": 0}, "threads must be at least 1, got 0"),

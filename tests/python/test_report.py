@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sparkcider import findings
 from sparkcider.cli import main
 from sparkcider.job import JobConfig, run
 from sparkcider.report import data, render
-from sparkcider.samples import write_samples
+from sparkcider.samples import encode_png, write_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -328,6 +329,35 @@ def test_more_points_than_the_map_takes_are_a_sample_and_said(browser: Browser, 
         assert "not looked for" in page.locator("#findings").inner_text()
 
 
+def test_long_names_make_the_map_a_sample_and_not_the_page_too_large():
+    n = 20_000
+    pca = pa.FixedSizeListArray.from_arrays(pa.array(np.random.default_rng(1).random(2 * n)), 2)
+    rows = pa.table({"path": [f"file:/a/{'é' * 100}{at}.jpg" for at in range(n)], "pca": pca})
+    shown = read_data_of(render({"images": n}, rows, None))
+    assert 5_000 < shown["n_points"] < n
+    assert len(json.dumps(shown, ensure_ascii=False).encode()) < 2 * data.MOST_PATH_BYTES
+
+
+def test_images_that_are_all_the_same_have_a_report(browser: Browser, tmp_path: Path):
+    for at in range(3):
+        (tmp_path / "images" / str(at)).mkdir(parents=True)
+        (tmp_path / "images" / str(at) / "a.png").write_bytes(encode_png(np.full((8, 8, 3), 90, np.uint8)))
+    config = JobConfig(input=str(tmp_path / "images"), output=str(tmp_path / "out"), model="pixels", pca_k=2)
+    run(replace(config, engine="embedded"), progress=lambda _line: None)
+    with opened(browser, tmp_path / "out" / "report.html") as page:
+        assert "The same bytes: 1 group, 3 images" in page.locator("#duplicates").inner_text()
+
+
+def test_rows_of_a_table_may_have_the_same_path_or_none(tmp_path: Path):
+    images = [encode_png(np.full((8, 8, 3), level, np.uint8)) for level in (10, 90, 200)]
+    pq.write_table(pa.table({"path": ["a", "a", None], "content": images}), tmp_path / "images.parquet")
+    config = JobConfig(
+        input=str(tmp_path / "images.parquet"), output=str(tmp_path / "out"), model="pixels", content_column="content"
+    )
+    assert run(replace(config, engine="embedded"), progress=lambda _line: None)["findings"]["rows"] == 3
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
 def test_any_parquet_of_features_gets_a_report(browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     vectors = np.random.default_rng(2).standard_normal((40, 4)).astype(np.float32)
     table = pa.table({"path": [f"{at}.jpg" for at in range(40)], "features": vectors.tolist()})
@@ -341,7 +371,11 @@ def test_any_parquet_of_features_gets_a_report(browser: Browser, tmp_path: Path,
 
 
 def test_a_report_is_made_anew_of_a_finished_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    before = {path.name: path.read_bytes() for path in (result / "findings").iterdir()}
+    for path in (result / "findings").iterdir():
+        path.unlink()
     assert main(["report", str(result), "--output", str(tmp_path / "again.html")]) == 0
+    assert {path.name: path.read_bytes() for path in (result / "findings").iterdir()} == before
     capsys.readouterr()
     ours, theirs = (read_data(path) for path in (tmp_path / "again.html", result / "report.html"))
     for key in ("n_rows", "n_points", "labels", "axes", "findings", "images"):
@@ -349,7 +383,11 @@ def test_a_report_is_made_anew_of_a_finished_result(result: Path, tmp_path: Path
 
 
 def read_data(report: Path) -> dict[str, Any]:
-    found = re.search('<script type="application/json" id="data">(.*?)</script>', report.read_text())
+    return read_data_of(report.read_text())
+
+
+def read_data_of(html: str) -> dict[str, Any]:
+    found = re.search('<script type="application/json" id="data">(.*?)</script>', html)
     assert found is not None
     read: dict[str, Any] = json.loads(found[1])
     return read

@@ -50,7 +50,7 @@ def find(
 
     Args:
         rows: A table with the columns path and features (D floats), and, if it has them, label, digest and
-            fingerprint, as a job writes them. Rows without features are left out.
+            fingerprint, as a job writes them. Rows without finite features are left out.
         pca: A fitted `sparkcider.Pca` of these features, for `reconstruction_error`.
         k: Neighbours that are looked at, at least 1.
         similarity: Least cosine of images that are called similar, in (0, 1].
@@ -60,8 +60,7 @@ def find(
         The findings; docs/findings.md defines every column.
 
     Raises:
-        ValueError: An option is out of its range, a column is missing, or features are not finite or of different
-            lengths.
+        ValueError: An option is out of its range, a column is missing, or features are of different lengths.
         TypeError: Features are not lists of floats.
 
     Example:

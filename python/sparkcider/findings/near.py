@@ -38,8 +38,8 @@ def neighbors(rows: pa.Table, k: int = 10, *, threads: int | None = None) -> pa.
     """The k nearest other images of each image. Time grows with the square of their number.
 
     Args:
-        rows: A table with the columns path, features (D floats) and, if there is one, label. Rows without features are
-            left out.
+        rows: A table with the columns path, features (D floats) and, if there is one, label. Rows without finite
+            features are left out.
         k: Neighbours of each image, at least 1.
         threads: Threads of this call. Default: one for each core.
 
@@ -48,7 +48,7 @@ def neighbors(rows: pa.Table, k: int = 10, *, threads: int | None = None) -> pa.
         go to the earlier row.
 
     Raises:
-        ValueError: k is below 1, a column is missing, or features are not finite or of different lengths.
+        ValueError: k is below 1, a column is missing, or features are of different lengths.
         TypeError: Features are not lists of floats.
 
     Example:
@@ -144,7 +144,10 @@ def query_vectors(queries: Any) -> NDArray[np.float32]:
     column = _native._feature_column(feature_column(queries))  # noqa: SLF001 - a column of any library
     if column.null_count:
         raise ValueError(f"queries must have features; {column.null_count} of {len(column)} have none")
-    return unit_vectors(column)
+    vectors = unit_vectors(column)
+    if not np.isfinite(vectors).all():
+        raise ValueError("queries must be finite; one of them has a NaN or an infinity")
+    return vectors
 
 
 def _ranked(found: NDArray[np.uint32]) -> tuple[pa.Array[Any], pa.Array[Any]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_features(rows: pa.Table) -> pa.Table:
-    """The rows that have features, each as long as the first.
+    """The rows that have finite features, each as long as the first; a path that is null is empty.
 
     Raises:
         ValueError: There is no column `path` or `features`, or rows have features of different lengths.
@@ -31,7 +31,10 @@ def with_features(rows: pa.Table) -> pa.Table:
     lengths = pc.unique(pc.list_value_length(good["features"])).to_pylist()
     if len(lengths) > 1:
         raise ValueError(f"features must be of one length, found {', '.join(map(str, sorted(lengths)))}")
-    return good
+    path = pc.fill_null(good["path"].cast(pa.string()), "")
+    good = good.set_column(good.column_names.index("path"), "path", path)
+    finite = np.isfinite(matrix(good["features"])).all(axis=1) if len(good) else np.empty(0, bool)
+    return good if finite.all() else good.filter(pa.array(finite)).combine_chunks()
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -39,11 +42,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def unit_vectors(features: pa.ChunkedArray[Any] | pa.Array[Any]) -> NDArray[np.float32]:
-    """(N, D) float32, each row divided by its Euclidean norm. A row of zeros stays one: it is near nothing.
-
-    Raises:
-        ValueError: A value is NaN or infinite.
-    """
+    """(N, D) float32, each finite row divided by its Euclidean norm. A row of zeros stays one: it is near nothing."""
     if len(features) == 0:
         return np.empty((0, 1), np.float32)
     return normalized(np.array(matrix(features), np.float32))
@@ -52,8 +51,5 @@ def unit_vectors(features: pa.ChunkedArray[Any] | pa.Array[Any]) -> NDArray[np.f
 def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same, of an array (N, D) that may be overwritten."""
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    if not np.isfinite(norms).all():
-        row = int(np.flatnonzero(~np.isfinite(norms))[0])
-        raise ValueError(f"features must be finite; those of row {row} have a NaN or an infinity")
     vectors /= np.where(norms > 0, norms, 1.0).astype(np.float32)[:, None]
     return np.ascontiguousarray(vectors)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkcider import FeatureExtractor
-from sparkcider.job.look import REPORT, is_sampled, look_at, sampled_share
+from sparkcider.job.look import FOLDER, REPORT, is_sampled, look_at, sampled_share, write_findings
 from sparkcider.job.results import SUMMARY
 from sparkcider.job.tables import groups_of, open_part, parts_in
 from sparkcider.pca.saved_model import from_arrays
@@ -98,7 +98,7 @@ def reopen_model(result: str, model: str | None = None) -> FeatureExtractor:
 
 
 def report_on(result: str, output: str | None = None, *, everything: bool = False) -> str:
-    """Looks for findings in finished features, and writes the report.
+    """Looks for findings in finished features, and writes the report; in a result the findings, too.
 
     Args:
         result: A result, or any Parquet file or folder with the columns path and features.
@@ -124,7 +124,11 @@ def report_on(result: str, output: str | None = None, *, everything: bool = Fals
         rows = rows if share == 1.0 else rows.filter(is_sampled(rows["path"], share))
     look = look_at(rows, _pca_of(result), n_images)
     summary = {**(summary_of(result) or {"images": n_images}), "findings": look.findings.facts}
-    uri = full_uri(output) if output is not None else _beside(full_uri(result))
+    source = full_uri(result)
+    files = ArrowFiles(source)
+    if files.exists(f"{source}/features"):
+        write_findings(look.findings, files, f"{source}/{FOLDER}")
+    uri = full_uri(output) if output is not None else _beside(source)
     ArrowFiles(uri).write(uri, render(summary, look.rows, look.findings).encode())
     return uri
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from sparkcider.findings import Findings
     from sparkcider.job.progress import Progress
     from sparkcider.job.results import Partial
+    from sparkcider.storage.files import Files
 
-MOST_ROWS, MOST_BYTES = 50_000, 512 << 20
+MOST_ROWS, MOST_BYTES = 50_000, 256 << 20
 """Rows, and bytes of their features, that are looked at: neighbours take time by the square of the rows."""
 
 LOOKED_AT = pa.schema([("path", pa.string()), ("label", pa.string()), ("features", VECTOR), *PREVIEWS])
@@ -48,7 +49,7 @@ def sampled_share(n_images: int, dimension: int) -> float:
 
     Example:
         >>> sampled_share(50_000, 1280), sampled_share(200_000, 1280), sampled_share(4_000, 100_352)
-        (1.0, 0.25, 0.334...)
+        (1.0, 0.25, 0.167...)
     """
     most = min(MOST_ROWS, MOST_BYTES // (4 * dimension))
     return min(1.0, most / n_images)
@@ -57,7 +58,7 @@ def sampled_share(n_images: int, dimension: int) -> float:
 def is_sampled(paths: pa.ChunkedArray[Any], share: float) -> pa.Array[Any]:
     """Which paths are in the sample: those whose CRC-32 is below `share` of its range, as Spark's `crc32` finds too."""
     below = hash_limit(share)
-    return pa.array([zlib.crc32(path.encode()) < below for path in paths.to_pylist()], pa.bool_())
+    return pa.array([path is not None and zlib.crc32(path.encode()) < below for path in paths.to_pylist()], pa.bool_())
 
 
 def hash_limit(share: float) -> int:
@@ -70,20 +71,26 @@ def find(rows: pa.Table, pca: Pca | None, n_images: int, partial: Partial, progr
     what = f"{len(rows):,} images" if len(rows) == n_images else f"a sample of {len(rows):,} of {n_images:,} images"
     with progress.stage("findings", what) as done:
         look = look_at(rows.sort_by("path"), pca, n_images)
-        found = look.findings
-        partial.files.make_folder(partial.child(FOLDER))
-        for name in ("duplicates", "outliers", "labels"):
-            content = io.BytesIO()
-            pq.write_table(getattr(found, name), content)
-            partial.files.write(partial.child(f"{FOLDER}/{name}.parquet"), content.getvalue())
-        done(_text(found.facts))
+        write_findings(look.findings, partial.files, partial.child(FOLDER))
+        done(_text(look.findings.facts))
     return look
+
+
+def write_findings(found: Findings, files: Files, folder: str) -> None:
+    """Writes the three tables into a folder, by its URI."""
+    files.make_folder(folder)
+    for name in ("duplicates", "outliers", "labels"):
+        content = io.BytesIO()
+        pq.write_table(getattr(found, name), content)
+        files.write(f"{folder}/{name}.parquet", content.getvalue())
 
 
 def look_at(rows: pa.Table, pca: Pca | None, n_images: int) -> Look:
     """Finds what there is among rows with the columns path and features, all or some of N images."""
     from sparkcider import findings
+    from sparkcider.findings.vectors import with_features
 
+    rows = with_features(rows)
     found = findings.find(rows, pca=pca)
     found.facts.update(of=n_images, sampled=len(rows) < n_images)
     shown = rows.select([name for name in ("path", "label", "thumbnail") if name in rows.column_names])

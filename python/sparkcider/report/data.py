@@ -16,11 +16,11 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from sparkcider.findings import Findings
 
-MOST_POINTS = 30_000
-"""Points of the map: a canvas redraws them 30 times a second without a graphics card."""
+MOST_POINTS, MOST_PATH_BYTES = 30_000, 1_200_000
+"""Points of the map, which a canvas redraws 30 times a second without a graphics card; and bytes of their names."""
 
-MOST_THUMBNAILS = 3_000
-"""Of 1.2 kB each, a third more in base64: 5 MB."""
+MOST_THUMBNAILS, MOST_THUMBNAIL_BYTES = 3_000, 4_900_000
+"""Of 1.2 kB each, a third more in base64."""
 
 AXES = 5
 """Principal components that the map can show."""
@@ -46,7 +46,8 @@ def report_data(summary: dict[str, Any], rows: pa.Table, findings: Findings | No
     label = rows["label"].to_pylist() if "label" in rows.column_names else [None] * len(path)
     row_of = {name: row for row, name in enumerate(path)}
     order = np.argsort([zlib.crc32(name.encode()) for name in path], kind="stable")  # any first part is a fair sample
-    points = np.sort(order[:MOST_POINTS]).tolist()
+    names_end = np.cumsum([len(path[row].rpartition("/")[2].encode()) + 3 for row in order[:MOST_POINTS]])
+    points = np.sort(order[: np.searchsorted(names_end, MOST_PATH_BYTES, side="right")]).tolist()
     found = None if findings is None else _findings(findings, row_of)
     shown = points + sorted(_numbers(found) - set(points))
     number = {row: at for at, row in enumerate(shown)}
@@ -55,7 +56,7 @@ def report_data(summary: dict[str, Any], rows: pa.Table, findings: Findings | No
     code = {name: at for at, name in enumerate(names)}
     folders, folder, name_of = _split([path[row] for row in shown])
     return {
-        "summary": {key: summary[key] for key in _SHOWN if key in summary},
+        "summary": _finite({key: summary[key] for key in _SHOWN if key in summary}),
         "sample": summary.get("findings"),
         "n_rows": len(path),
         "n_points": len(points),
@@ -166,9 +167,15 @@ def _thumbnails(rows: pa.Table, wanted: list[int], number: dict[int, int]) -> di
         return {}
     taken = [row for row in wanted if row in number][: 2 * MOST_THUMBNAILS]
     found: dict[int, str] = {}
+    size = 0
     for row, jpeg in zip(taken, rows["thumbnail"].take(pa.array(taken, pa.int64())).to_pylist()):
-        if jpeg is not None and len(found) < MOST_THUMBNAILS:
-            found[number[row]] = base64.b64encode(jpeg).decode()
+        if jpeg is None:
+            continue
+        text = base64.b64encode(jpeg).decode()
+        size += len(text)
+        if len(found) == MOST_THUMBNAILS or size > MOST_THUMBNAIL_BYTES:
+            break
+        found[number[row]] = text
     return found
 
 
@@ -180,9 +187,18 @@ def _split(paths: list[str]) -> tuple[list[str], list[int], list[str]]:
     return list(folders), return_folder, [name for _, _, name in cut]
 
 
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinities, which JSON does not know: None in their place."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def _packed(values: np.ndarray) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")
