@@ -348,6 +348,23 @@ def test_images_that_are_all_the_same_have_a_report(browser: Browser, tmp_path: 
         assert "The same bytes: 1 group, 3 images" in page.locator("#duplicates").inner_text()
 
 
+def test_without_jinja2_a_job_says_so_before_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("sparkcider.job.look.find_spec", lambda _name: None)
+    write_samples(tmp_path / "images", images_per_label=2)
+    words = ["run", "--input", str(tmp_path / "images"), "--output", str(tmp_path / "out"), "--model", "fruits-tiny"]
+    assert main([*words, "--engine", "embedded"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "sparkcider: report.html needs jinja2, which is not installed: pip install jinja2, or give --no-report"
+    )
+    assert not (tmp_path / "out.partial").exists()
+    assert main([*words, "--engine", "embedded", "--no-report"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "explained_variance.csv", "features", "job.json", "pca", "pca-model", "summary.json",
+    ]  # fmt: skip
+
+
 def test_rows_of_a_table_may_have_the_same_path_or_none(tmp_path: Path):
     images = [encode_png(np.full((8, 8, 3), level, np.uint8)) for level in (10, 90, 200)]
     pq.write_table(pa.table({"path": ["a", "a", None], "content": images}), tmp_path / "images.parquet")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -42,6 +43,12 @@ class Look(NamedTuple):
 
     rows: pa.Table
     findings: Findings
+
+
+def check_report() -> None:
+    """ImportError if the report cannot be written: before a job has worked for hours, not after."""
+    if find_spec("jinja2") is None:
+        raise ImportError("report.html needs jinja2, which is not installed: pip install jinja2, or give --no-report")
 
 
 def sampled_share(n_images: int, dimension: int) -> float:

@@ -18,7 +18,7 @@ from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, JobConfig, ModelFac
 from sparkcider.job.counts import check_error_rate
 from sparkcider.job.engine import choose_engine, session_is_active
 from sparkcider.job.lock import LOCK
-from sparkcider.job.look import find, sampled_share, write_report
+from sparkcider.job.look import check_report, find, sampled_share, write_report
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
 from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
@@ -110,6 +110,7 @@ def run(
     Raises:
         FileNotFoundError: The input or the model does not exist.
         FileExistsError: The output exists and may not be replaced.
+        ImportError: There is no jinja2, which the report needs.
         ValueError: The input holds no file or no readable image, or an option has a wrong value.
         ModelError: The model does not have exactly one image input, or cannot be loaded.
 
@@ -130,6 +131,8 @@ def run(
     settings = master is not None or bool(conf)
     choice = choose_engine(config, settings=settings, session=spark is not None or session_is_active())
     progress.line(f"{'engine':<9} {choice.engine} ({choice.reason})")
+    if config.report:
+        check_report()
     extractor = open_model(config)
     if choice.engine == "embedded":
         from sparkcider.job.embedded import EmbeddedEngine
