@@ -20,6 +20,8 @@ LICENSES = [
     "sparkcider/RUST-LICENSES.txt",
     "sparkcider/onnxruntime/LICENSE",
     "sparkcider/onnxruntime/ThirdPartyNotices.txt",
+    "sparkcider/report/assets/vendor/LICENSE",
+    "sparkcider/report/assets/vendor/NOTICE",
     "sparkcider-0.1.0.dist-info/licenses/LICENSE",
 ]
 SOURCE = """
@@ -67,7 +69,8 @@ def with_glibc(version: str, library: bytes) -> bytes:
 
 def files_of(tag: str, library: bytes) -> dict[str, bytes]:
     """What a sound wheel holds, with one library for both."""
-    others = ["sparkcider/pretrained/fruits-tiny.onnx", *LICENSES]
+    assets = ["report.html.j2", "vendor/echarts.simple.min.js"]
+    others = ["sparkcider/pretrained/fruits-tiny.onnx", *(f"sparkcider/report/assets/{name}" for name in assets), *LICENSES]
     libraries = {NATIVE: library, f"sparkcider/onnxruntime/{RUNTIME[tag]}": library}
     return {**libraries, **dict.fromkeys(others, b"text"), "sparkcider/py.typed": b""}
 
