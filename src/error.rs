@@ -34,6 +34,16 @@ pub enum Error {
         /// What it was given.
         found: String,
     },
+    /// An option that the model cannot do without is not given.
+    #[error("{name} is required ({expected}): {reason}")]
+    Required {
+        /// The option's name, as the user writes it.
+        name: &'static str,
+        /// What the option takes.
+        expected: &'static str,
+        /// Why the model needs it.
+        reason: String,
+    },
     /// The model file does not exist.
     #[error("model file not found: {path}")]
     ModelNotFound {
@@ -79,8 +89,14 @@ pub enum Error {
         /// The number given.
         found: u64,
     },
+    /// A row of features that is null, or has a null among its values.
+    #[error("row {row} is null or has a null inside")]
+    Null {
+        /// Zero-based row of the batch.
+        row: usize,
+    },
     /// A NaN or an infinity in the data.
-    #[error("row {row} has a value that is not finite in feature {feature}")]
+    #[error("row {row} has a NaN or an infinity in feature {feature}")]
     NonFinite {
         /// Zero-based row of the batch.
         row: usize,

@@ -55,15 +55,15 @@ impl Preprocessing {
     /// That of a network: what the user says, what its file's metadata says, and what its graph says of its `input`.
     ///
     /// # Errors
-    /// [`Error::Option`] if the user's value of an option is out of its range, is not the graph's or has no effect, or if
-    /// the normalisation or the size is said nowhere; [`Error::Model`] if the file's value is wrong.
+    /// [`Error::Option`] if the user's value of an option is out of its range, is not the graph's or has no effect;
+    /// [`Error::Required`] if the normalisation or the size is said nowhere; [`Error::Model`] if the file's value is wrong.
     pub(crate) fn resolve(input: &InputSpec, metadata: &Metadata, options: &Options) -> Result<Self> {
         let size = input_size(input, metadata, options.input_size)?;
         let said = metadata.or_said("normalization", options.normalization, str::parse)?;
-        let normalization = input.normalization(metadata, said)?.ok_or_else(|| Error::Option {
+        let normalization = input.normalization(metadata, said)?.ok_or_else(|| Error::Required {
             name: "normalization",
-            expected: "tf, caffe, torch, unit, raw or (mean, std)".to_owned(),
-            found: format!("nothing: {} does not say how its pixels are scaled", metadata.model()),
+            expected: "tf, caffe, torch, unit, raw or (mean, std)",
+            reason: format!("{} does not say how its pixels are scaled", metadata.model()),
         })?;
         Self::decide(metadata, options, size, Filter::default(), input.layout, normalization)
     }

@@ -145,7 +145,10 @@ fn maps_are_pooled_by_mean_or_maximum_or_kept_whole() {
 #[test]
 fn the_size_of_a_free_graph_must_be_given_and_is_then_used() {
     let error = extractor("any_size.onnx", &Options::default()).unwrap_err();
-    assert!(error.to_string().starts_with("input_size must be given as (height, width), got nothing"), "{error}");
+    assert!(
+        error.to_string().starts_with("input_size is required (a side or (height, width)): the graph of "),
+        "{error}"
+    );
     let options = Options { input_size: Some((32, 24)), ..Options::default() };
     assert_eq!(extractor("any_size.onnx", &options).unwrap().embedding_dim(), CHANNELS);
 }
@@ -174,7 +177,7 @@ fn what_cannot_work_fails_when_the_extractor_is_made() {
     assert!(message("make_models.py", &nothing).starts_with("model make_models.py: cannot read ONNX graph: "));
     assert_eq!(
         message("tiny_nhwc.onnx", &|o| o.normalization = None),
-        "normalization must be tf, caffe, torch, unit, raw or (mean, std), got nothing: tiny_nhwc.onnx does not say how \
+        "normalization is required (tf, caffe, torch, unit, raw or (mean, std)): tiny_nhwc.onnx does not say how \
          its pixels are scaled"
     );
     assert_eq!(
@@ -187,7 +190,8 @@ fn what_cannot_work_fails_when_the_extractor_is_made() {
     );
     assert_eq!(
         message("tiny_nchw.onnx", &|o| o.layer = Some("top".into())),
-        "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'"
+        "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'; \
+         `sparkcider model layers tiny_nchw.onnx` lists the tensors"
     );
     assert_eq!(
         message("tiny_nchw.onnx", &|o| o.intra_threads = 0),

@@ -258,8 +258,8 @@ fn faulty_rows_are_errors_that_name_them_or_are_left_out_and_counted() {
     let (good, nan, short) = ([1.0, 2.0], [1.0, f64::NAN], [1.0]);
     let rows = [Some(&good[..]), None, Some(&nan[..]), Some(&short[..])];
     for (index, message) in [
-        (1, "expected 2 features, got null in row 1"),
-        (2, "row 1 has a value that is not finite in feature 1"),
+        (1, "row 1 is null or has a null inside"),
+        (2, "row 1 has a NaN or an infinity in feature 1"),
         (3, "expected 2 features, got 1 in row 1"),
     ] {
         let mut moments = Moments::new();

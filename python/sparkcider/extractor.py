@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sparkcider import _native
 from sparkcider._native import ModelError
 from sparkcider.notebook_html import facts_table
+from sparkcider.options import check_names
 from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class FeatureExtractor(_native.FeatureExtractor):
         """Finds the model's file and opens it."""
         from sparkcider.models import descriptions, resolve
 
+        check_names(options)
         path, name = model, os.fspath(model)
         if Path(model).is_file():
             name = str(Path(model).absolute())  # another process may have another working directory

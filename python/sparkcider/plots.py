@@ -219,7 +219,7 @@ def _pyplot() -> Any:
     try:
         from matplotlib import pyplot as plt
     except ModuleNotFoundError as error:
-        raise ImportError("sparkcider.plots needs matplotlib: pip install 'sparkcider[notebooks]'") from error
+        raise ImportError("sparkcider.plots needs matplotlib: pip install matplotlib") from error
     return plt
 
 

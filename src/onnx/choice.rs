@@ -78,7 +78,8 @@ fn names(graph: &Graph, metadata: &Metadata, layer: Option<&Layers>) -> Result<V
     for (at, name) in names.iter().enumerate() {
         if !outputs.contains(&name.as_str()) && graph.tensors().all(|tensor| tensor.name != *name) {
             let known = format!("a tensor of the model's graph, such as its outputs ({})", outputs.join(", "));
-            return refuse(&known, format!("'{name}'"));
+            let found = format!("'{name}'; `sparkcider model layers {}` lists the tensors", metadata.model());
+            return refuse(&known, found);
         }
         if names[..at].contains(name) {
             return refuse("several different names", format!("'{name}' twice"));

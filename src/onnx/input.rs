@@ -102,10 +102,10 @@ fn input_layout(dims: &[i64], [first, last]: [i64; 2], model: &str, said: Option
         (_, true, Some(Said { value: Layout::Nhwc, .. })) => Ok(Layout::Nhwc),
         (true, _, None) if first == 3 => Ok(Layout::Nchw),
         (_, true, None) if last == 3 => Ok(Layout::Nhwc),
-        (true, true, None) => Err(Error::Option {
+        (true, true, None) => Err(Error::Required {
             name: "layout",
-            expected: "NCHW or NHWC".to_owned(),
-            found: format!("nothing: the input {shape} of {model} does not tell where its channels are"),
+            expected: "NCHW or NHWC",
+            reason: format!("the input {shape} of {model} does not tell where its channels are"),
         }),
         (nchw, nhwc, Some(said)) if nchw || nhwc => {
             let other = if nchw { Layout::Nchw } else { Layout::Nhwc };
@@ -137,15 +137,15 @@ pub(super) fn shape_text(dims: &[i64]) -> String {
 /// (height, width) of a network's input.
 ///
 /// # Errors
-/// [`Error::Option`] if the user's size is out of its range or not the graph's, or nobody says one; [`Error::Model`] if
-/// that of the file or the graph is out of its range.
+/// [`Error::Option`] if the user's size is out of its range or not the graph's; [`Error::Required`] if nobody says one;
+/// [`Error::Model`] if that of the file or the graph is out of its range.
 pub(crate) fn input_size(input: &InputSpec, metadata: &Metadata, user: Option<(u32, u32)>) -> Result<(u32, u32)> {
     let model = metadata.model();
     let Some(Said { value: size, origin }) = metadata.or_said("input_size", user, parse_size)? else {
-        let size = input.height.zip(input.width).ok_or_else(|| Error::Option {
+        let size = input.height.zip(input.width).ok_or_else(|| Error::Required {
             name: "input_size",
-            expected: "given as (height, width)".to_owned(),
-            found: format!("nothing: the graph of {model} takes images of any size"),
+            expected: "a side or (height, width)",
+            reason: format!("the graph of {model} takes images of any size"),
         })?;
         let reason =
             format!("its graph takes images of {size:?} pixels; at most {MAX_TARGET_SIDE} a side are possible");

@@ -105,11 +105,13 @@ impl Output {
     fn tokens(&self, shape: &[i64], count: usize, size: (u32, u32)) -> Result<Reading> {
         let Self { model, name, .. } = self;
         let tokens = format!("output '{name}' of {model} has tokens, {}", any_batch(shape));
-        let refuse = |name, expected, found: &str| Err(Error::Option { name, expected, found: found.to_owned() });
         let pooling = match self.pooling {
             Some(said) => said.value,
             None if name == HIDDEN_STATE => Pooling::Cls,
-            None => return refuse("pooling", format!("cls, mean_tokens, avg, max or flatten, as {tokens}"), "nothing"),
+            None => {
+                let expected = "cls, mean_tokens, avg, max or flatten";
+                return Err(Error::Required { name: "pooling", expected, reason: tokens });
+            }
         };
         if !matches!(pooling, Pooling::Cls | Pooling::MeanTokens) {
             return Ok(Reading::Tokens(0..count, pooling));
@@ -117,17 +119,17 @@ impl Output {
         match (pooling, self.prefix_tokens(count, size)?) {
             (Pooling::Cls, Some(0)) => {
                 let expected = format!("mean_tokens, avg, max or flatten, as {tokens}, and none before its patches");
-                refuse("pooling", expected, "cls")
+                Err(Error::Option { name: "pooling", expected, found: "cls".to_owned() })
             }
             (Pooling::Cls, _) => Ok(Reading::Tokens(0..1, pooling)),
             (_, Some(prefix)) => Ok(Reading::Tokens(prefix..count, pooling)),
-            (_, None) => {
-                let expected = format!(
-                    "given, as {tokens}, and its graph does not tell how many of them (class, registers) come before those \
-                     of the patches"
-                );
-                refuse("prefix_tokens", expected, "nothing")
-            }
+            (_, None) => Err(Error::Required {
+                name: "prefix_tokens",
+                expected: "a number",
+                reason: format!(
+                    "{tokens}, and its graph does not tell how many of them (class, registers) come before those of the patches"
+                ),
+            }),
         }
     }
 
@@ -157,13 +159,13 @@ impl Output {
             }
             (Some(known), _) => Ok(known),
             (None, Some(said)) => Ok(said.value),
-            (None, None) => Err(Error::Option {
+            (None, None) => Err(Error::Required {
                 name: "layer_layout",
-                expected: format!(
-                    "NCHW or NHWC (or pooling flatten), as the graph of {model} does not tell where '{name}', {}, has its channels",
+                expected: "NCHW or NHWC, or pooling flatten",
+                reason: format!(
+                    "the graph of {model} does not tell where '{name}', {}, has its channels",
                     any_batch(shape)
                 ),
-                found: "nothing".to_owned(),
             }),
         }
     }

@@ -215,7 +215,7 @@ impl Skip {
 /// the place of the others `None`.
 ///
 /// # Errors
-/// The first row that cannot be used and is not to skip: [`Error::Shape`] or [`Error::NonFinite`].
+/// The first row that cannot be used and is not to skip: [`Error::Null`], [`Error::Shape`] or [`Error::NonFinite`].
 pub(crate) fn valid_rows<'a, T: Real>(
     rows: &[Option<&'a [T]>],
     n_features: usize,
@@ -236,11 +236,9 @@ pub(crate) fn valid_rows<'a, T: Real>(
 }
 
 fn check<T: Real>(index: usize, row: Option<&[T]>, width: usize) -> Result<&[T]> {
-    let expected = if width == 0 { "at least one feature".to_owned() } else { format!("{width} features") };
-    let Some(row) = row else {
-        return Err(Error::Shape { expected, found: format!("null in row {index}") });
-    };
+    let row = row.ok_or(Error::Null { row: index })?;
     if row.is_empty() || (width != 0 && row.len() != width) {
+        let expected = if width == 0 { "at least one feature".to_owned() } else { format!("{width} features") };
         return Err(Error::Shape { expected, found: format!("{} in row {index}", row.len()) });
     }
     // No early exit: this way the loop is vectorised.

@@ -18,11 +18,12 @@ impl From<Error> for PyErr {
             Error::Decode { .. } | Error::ImageTooLarge { .. } => ImageDecodeError::new_err(message),
             Error::ModelNotFound { .. } => PyFileNotFoundError::new_err(message),
             Error::ModelIo { .. } | Error::Model { .. } | Error::Runtime { .. } => ModelError::new_err(message),
-            Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::NonFinite { .. } | Error::Pca { .. } => {
-                PcaError::new_err(message)
+            Error::Null { .. } | Error::NonFinite { .. } => {
+                PcaError::new_err(format!("{message}; skip_invalid=True leaves such rows out"))
             }
+            Error::Shape { .. } | Error::NotEnoughSamples { .. } | Error::Pca { .. } => PcaError::new_err(message),
             Error::Column { .. } => PyTypeError::new_err(message),
-            Error::Option { .. } | Error::Corrupt { .. } => PyValueError::new_err(message),
+            Error::Option { .. } | Error::Required { .. } | Error::Corrupt { .. } => PyValueError::new_err(message),
         }
     }
 }

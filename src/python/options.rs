@@ -59,8 +59,10 @@ impl Numbers<'_, '_> {
     }
 }
 
+/// The value as Python shows it; a text that looks like a number with its type.
 fn repr_of(given: &Bound<'_, PyAny>) -> String {
-    given.repr().map_or_else(|_| "a value that has no text".to_owned(), |text| text.to_string())
+    let kind = if given.is_instance_of::<PyString>() { " (str)" } else { "" };
+    given.repr().map_or_else(|_| "a value that has no text".to_owned(), |text| format!("{text}{kind}"))
 }
 
 /// A side for a square, or (height, width).

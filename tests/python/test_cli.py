@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +19,10 @@ from sparkcider.job import JobConfig
 from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import SparkSession
 
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = ("run", "demo", "report", "nearest", "model", "export", "quantize", "doctor", "completion")
 MINIMUM = ["run", "--input", "in", "--output", "out", "--model", "pixels"]
 
 
@@ -41,7 +44,7 @@ def test_every_option_of_run_is_explained_with_its_default(capsys: pytest.Captur
     assert cli.main(["run", "--help"]) == 0
     text = capsys.readouterr().out
     required = {"input", "output", "model"}
-    free = {"help", "master", "conf", "verbose"}
+    free = {"help", "master", "conf"}
     for action in vars(cli._parser())["_subparsers"]._group_actions[0].choices["run"]._actions:
         name = action.option_strings[-1].lstrip("-")
         assert f"--{name}" in text
@@ -54,8 +57,101 @@ def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == f"sparkcider {sparkcider.__version__}\n"
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ("run", "demo", "report", "nearest", "doctor", "model", "export", "quantize"):
-        assert f"\n    {command} " in shown
+    for command in COMMANDS:
+        assert re.search(rf"^    {command}\s", shown, re.MULTILINE)
+        assert re.search(rf"^  .*sparkcider {command}\b", shown, re.MULTILINE), "an example"
+    assert len(shown.splitlines()) < 50, "one screen"
+
+
+def test_the_exit_codes_of_the_help_are_those_of_the_docs(capsys: pytest.CaptureFixture[str]):
+    cli.main(["--help"])
+    shown = dict(re.findall(r"^  (\d+) +(.+)$", capsys.readouterr().out, re.MULTILINE))
+    page = (REPOSITORY / "docs" / "job.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page.partition("## Exit codes")[2], re.MULTILINE))
+    assert shown == {code: text.replace("`", "") for code, text in told.items()}
+    assert set(shown) == {"0", "1", "2", "3", "130"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "sparkcider: the following arguments are required: COMMAND; see `sparkcider --help`"),
+        (
+            ["run"],
+            "sparkcider run: the following arguments are required: --input, --output; see `sparkcider run --help`",
+        ),
+        (
+            [*MINIMUM, "--normalisation", "tf"],
+            (
+                "sparkcider run: unknown argument --normalisation: did you mean --normalization?; "
+                "see `sparkcider run --help`"
+            ),
+        ),
+        (["doctor", "--xyz"], "sparkcider doctor: unknown argument --xyz; see `sparkcider doctor --help`"),
+        (
+            ["nearest"],
+            "sparkcider nearest: the following arguments are required: OUT, --image; see `sparkcider nearest --help`",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(words) == 2
+    assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_an_unknown_command_names_those_there_are(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["rum"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(command in line for command in COMMANDS)
+
+
+def test_json_is_one_document_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_samples(tmp_path / "images", images_per_label=2)
+    images, out = str(tmp_path / "images"), str(tmp_path / "out")
+
+    def answer(*words: str) -> Any:
+        assert cli.main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    summary = answer("run", "--input", images, "--output", out, "--model", "fruits-tiny", "--engine", "embedded")
+    assert summary["images"] == json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
+    assert answer("report", out) == {"report": f"file:{tmp_path}/out/report.html"}
+    image = next((tmp_path / "images" / "Lime").iterdir())
+    assert answer("nearest", out, "--image", str(image), "--k", "2")[0]["path"] == f"file:{image}"
+    card = answer("model", "show", "fruits-tiny")
+    assert card["inputs"] == [{"name": "image", "shape": [0, 3, 64, 64]}]
+    assert card["metadata"]["normalization"] == "tf"
+    assert answer("model", "layers", "fruits-tiny")[-1]["shape"] == [128]
+    assert {finding["name"] for finding in answer("doctor")} >= {"python", "numpy", "inference"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("shtab", reason="needs sparkcider[test]")
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in COMMANDS)
+    assert "normalization" in script
+
+
+def test_bash_completes_by_the_script(capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("shtab", reason="needs sparkcider[test]")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    cli.main(["completion", "bash"])
+    script = capsys.readouterr().out
+    ask = 'COMP_WORDS=(sparkcider run --norm); COMP_CWORD=2; _shtab_sparkcider; echo "${COMPREPLY[@]}"'
+    done = subprocess.run([bash, "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--normalization"]
+
+
+def test_without_shtab_completion_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert cli.main(["completion", "bash"]) == 1
+    assert capsys.readouterr().err == "sparkcider: completion needs shtab: pip install shtab\n"
 
 
 def test_nothing_said_means_the_libraries_defaults():

@@ -160,7 +160,7 @@ def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
             TINY,
             {"layer": "top"},
             ValueError,
-            "layer must be a tensor of the model's graph, such as its outputs (features, map), got 'top'",
+            "such as its outputs (features, map), got 'top'; `sparkcider model layers ",
         ),
         ("pixels", {"layer": "top"}, ValueError, "layer must be left out, as pixels has no layers, got top"),
         (

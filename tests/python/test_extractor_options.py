@@ -50,20 +50,20 @@ STDS = "normalization must be a finite mean and a finite std other than 0 for ea
         ({"input_size": (16, -2)}, SIZES + "(16, -2)"),
         ({"input_size": (16, 16, 3)}, SIZES + "(16, 16, 3)"),
         ({"input_size": 16.5}, SIZES + "16.5"),
-        ({"input_size": "16"}, SIZES + "'16'"),
+        ({"input_size": "16"}, SIZES + "'16' (str)"),
         ({"resize_mode": "center_crop", "crop_ratio": 5}, RATIOS + "5"),
         ({"resize_mode": "center_crop", "crop_ratio": 0}, RATIOS + "0"),
         ({"resize_mode": "center_crop", "crop_ratio": 1e-7}, RATIOS + "0.0000001"),
         ({"resize_mode": "center_crop", "crop_ratio": 1e-18}, RATIOS + "0.000000000000000001"),
         ({"resize_mode": "center_crop", "crop_ratio": float("nan")}, RATIOS + "NaN"),
-        ({"crop_ratio": "0.5"}, RATIOS + "'0.5'"),
+        ({"crop_ratio": "0.5"}, RATIOS + "'0.5' (str)"),
         ({"crop_ratio": 0.5}, "crop_ratio must be left out, as resize_mode is squash and not center_crop, got 0.5"),
         (
             {"crop_ratio": 0.5, "resize_mode": "letterbox"},
             "crop_ratio must be left out, as resize_mode is letterbox and not center_crop, got 0.5",
         ),
         ({"resize_size": 4097}, RESIZED + "(4097, 4097)"),
-        ({"resize_size": "16"}, RESIZED + "'16'"),
+        ({"resize_size": "16"}, RESIZED + "'16' (str)"),
         (
             {"crop_ratio": 0.5, "resize_mode": "center_crop", "resize_size": 9},
             "crop_ratio must be left out, as resize_size is given, got 0.5",
@@ -86,7 +86,7 @@ STDS = "normalization must be a finite mean and a finite std other than 0 for ea
         ({"max_pixels": 2**64}, LIMITS + str(2**64)),
         ({"background": (256, 0, 0)}, LEVELS + "(256, 0, 0)"),
         ({"background": (0, 0)}, LEVELS + "(0, 0)"),
-        ({"background": "red"}, LEVELS + "'red'"),
+        ({"background": "red"}, LEVELS + "'red' (str)"),
         ({"normalization": ([0, 0], [1, 1])}, SCALES + "([0, 0], [1, 1])"),
         ({"normalization": 1}, SCALES + "1"),
         ({"normalization": ([0, 0, 0], [1, 0, 1])}, STDS + "1,0,1"),
@@ -171,7 +171,10 @@ def test_bars_have_the_users_background_where_the_file_says_letterbox(tmp_path: 
         (
             "output_name",
             "top",
-            "a tensor of the model's graph, such as its outputs (features, map), got 'top'",
+            (
+                "a tensor of the model's graph, such as its outputs (features, map), got 'top'; `sparkcider "
+                "model layers FILE` lists the tensors"
+            ),
         ),
     ],
 )

@@ -199,8 +199,8 @@ def test_axes_that_are_not_known_are_asked_for(tmp_path: Path) -> None:
     for name in ("folded", "rectified"):
         with pytest.raises(
             ValueError,
-            match=r"^layer_layout must be NCHW or NHWC \(or pooling flatten\), as the graph of .*folded\.onnx does not "
-            rf"tell where '{name}', \(N, 4, 64, 8\), has its channels, got nothing$",
+            match=r"^layer_layout is required \(NCHW or NHWC, or pooling flatten\): the graph of .*folded\.onnx does "
+            rf"not tell where '{name}', \(N, 4, 64, 8\), has its channels$",
         ):
             FeatureExtractor(path, layer=name)
     assert FeatureExtractor(path, pooling="flatten").embedding_dim == 4 * 64 * 8
@@ -228,7 +228,7 @@ def test_a_file_says_the_layout_of_its_own_output_only(tmp_path: Path) -> None:
     path = folded(tmp_path, layer_layout="NHWC")
     assert FeatureExtractor(path).embedding_dim == 8
     assert FeatureExtractor(path, layer_layout="NCHW").embedding_dim == 4
-    with pytest.raises(ValueError, match=r"^layer_layout must be NCHW or NHWC "):
+    with pytest.raises(ValueError, match=r"^layer_layout is required \(NCHW or NHWC, "):
         FeatureExtractor(path, layer="folded")
     path = folded(tmp_path, layer_layout="CHW")
     with pytest.raises(

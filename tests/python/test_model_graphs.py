@@ -60,7 +60,7 @@ def test_the_convolution_is_found_behind_changes_of_values_alone(tmp_path: Path)
     plain = before_the_convolution(tmp_path / "values.onnx", ["Cast", "Identity", "Div", "Sub", "Mul", "Add"])
     assert FeatureExtractor(plain, **OPTIONS).preprocessing["layout"] == "NCHW"
     moved = before_the_convolution(tmp_path / "moved.onnx", ["Transpose"])
-    with pytest.raises(ValueError, match=r"^layout must be NCHW or NHWC, got nothing: the input \(N, \?, \?, \?\) of "):
+    with pytest.raises(ValueError, match=r"^layout is required \(NCHW or NHWC\): the input \(N, \?, \?, \?\) of "):
         FeatureExtractor(moved, **OPTIONS)
     assert FeatureExtractor(moved, layout="NHWC", **OPTIONS).embedding_dim == DIM
 
@@ -120,8 +120,8 @@ def test_tokens_behind_the_patches_must_be_counted_by_the_user(tmp_path: Path) -
     path = vit(tmp_path / "vit.onnx", pooler=False, prefix=(2,), patches_last=False)
     with pytest.raises(
         ValueError,
-        match=r"^prefix_tokens must be given, as output 'last_hidden_state' of .* has tokens, \(N, 11, 24\), and its "
-        r"graph does not tell how many of them \(class, registers\) come before those of the patches, got nothing$",
+        match=r"^prefix_tokens is required \(a number\): output 'last_hidden_state' of .* has tokens, \(N, 11, 24\), "
+        r"and its graph does not tell how many of them \(class, registers\) come before those of the patches$",
     ):
         FeatureExtractor(path, pooling="mean_tokens", **OPTIONS)
     said = FeatureExtractor(path, pooling="mean_tokens", prefix_tokens=3, **OPTIONS)
@@ -155,8 +155,8 @@ def test_tokens_behind_the_patches_must_be_counted_by_the_user(tmp_path: Path) -
         (
             {"layer": "hidden"},
             (
-                "pooling must be cls, mean_tokens, avg, max or flatten, as output 'hidden' of FILE has tokens, "
-                "(N, 10, 24), got nothing"
+                "pooling is required (cls, mean_tokens, avg, max or flatten): output 'hidden' of FILE has tokens, "
+                "(N, 10, 24)"
             ),
         ),
         (
@@ -194,7 +194,7 @@ def test_what_a_file_says_of_its_tokens_is_not_about_another_layer(tmp_path: Pat
     path = described(vit(tmp_path / "vit.onnx", pooler=False), pooling="mean_tokens", prefix_tokens="1")
     assert FeatureExtractor(path, **OPTIONS).outputs == {"last_hidden_state": "mean_tokens"}
     assert FeatureExtractor(path, layer="patches", **OPTIONS).outputs == {"patches": "avg"}
-    with pytest.raises(ValueError, match=r"^pooling must be cls, mean_tokens, avg, max or flatten, as output 'hidden'"):
+    with pytest.raises(ValueError, match=r"^pooling is required \(cls, mean_tokens, .*\): output 'hidden'"):
         FeatureExtractor(path, layer="hidden", **OPTIONS)
     described(path, output_name="patches", pooling="cls")
     with pytest.raises(

@@ -237,14 +237,14 @@ def small_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_driver")
 def test_what_the_driver_would_refuse_fails_before_the_pass(frame: DataFrame) -> None:
-    with pytest.raises(PcaError, match=r"the moments of 40 features bring .* more than spark.driver.maxResultSize"):
+    with pytest.raises(PcaError, match=r"the moments of 40 features take .* more than spark.driver.maxResultSize"):
         pca(k=3).fit(frame)  # D is not known before the rows are read
     known = frame.withMetadata("x", {"ml_attr": {"num_attrs": D}})
-    with pytest.raises(PcaError, match=r"the moments of 40 features bring .* more than spark.driver.maxResultSize"):
+    with pytest.raises(PcaError, match=r"the moments of 40 features take .* more than spark.driver.maxResultSize"):
         pca(k=3).fit(known)
-    with pytest.raises(PcaError, match=r"the sketches of 40 features bring .* set it to 1g, with 1g of memory"):
+    with pytest.raises(PcaError, match=r"the sketches of 40 features take .* set it to 1g, with 1g of memory"):
         pca(k=10, solver="randomized").fit(known)
-    with pytest.raises(PcaError, match=r"^10 rows of 40 features bring 0.0 GB"):  # 3,200 bytes
+    with pytest.raises(PcaError, match=r"^10 rows of 40 features take 3,200 bytes on the driver"):
         pca(k=3).fit(known.where("id < 10"))
     assert pca(k=3).fit(known.where("id < 9")).numRows == 9
 

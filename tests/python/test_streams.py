@@ -62,7 +62,7 @@ def test_a_stream_of_no_images_fails_before_anything_is_pulled():
 def test_a_bad_row_ends_a_stream_at_its_batch(consume):
     bad = pa.array([[0.0] * (WIDTH - 1) + [np.nan]], LISTS)
     stream = LazyStream(lambda number: bad if number == 2 else rows(number), LISTS, 5)
-    with pytest.raises(PcaError, match="row 0 has a value that is not finite"):
+    with pytest.raises(PcaError, match="row 0 has a NaN or an infinity"):
         consume(stream)
     assert stream.pulled == 2
 

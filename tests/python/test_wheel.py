@@ -69,8 +69,8 @@ def with_glibc(version: str, library: bytes) -> bytes:
 
 def files_of(tag: str, library: bytes) -> dict[str, bytes]:
     """What a sound wheel holds, with one library for both."""
-    assets = ["report.html.j2", "vendor/echarts.simple.min.js"]
-    others = ["sparkcider/pretrained/fruits-tiny.onnx", *(f"sparkcider/report/assets/{name}" for name in assets), *LICENSES]
+    report = [f"sparkcider/report/assets/{name}" for name in ("report.html.j2", "vendor/echarts.simple.min.js")]
+    others = ["sparkcider/pretrained/fruits-tiny.onnx", *report, *LICENSES]
     libraries = {NATIVE: library, f"sparkcider/onnxruntime/{RUNTIME[tag]}": library}
     return {**libraries, **dict.fromkeys(others, b"text"), "sparkcider/py.typed": b""}
 

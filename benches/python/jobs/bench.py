@@ -135,6 +135,7 @@ class Bench:
     def job(self, images: Path, *words: object, baseline: str | None = None) -> Callable[[], Run]:
         """`sparkcider run`; the version of `baseline`, an interpreter or a folder for PYTHONPATH, where it is given."""
         interpreter, environment = sys.executable, {}
+        bare = ["--no-report", "--no-thumbnails"] if baseline is None else []  # earlier versions have neither
         if baseline is not None and Path(baseline).is_dir():
             environment = {"PYTHONPATH": baseline}
         elif baseline is not None:
@@ -143,7 +144,7 @@ class Bench:
         def work() -> Run:
             output = self._output()
             command = [interpreter, "-m", "sparkcider", "run", "--input", str(images), "--output", str(output)]
-            done = run([*command, *map(str, words)], environment, str(self.folder))
+            done = run([*command, *map(str, words), *bare], environment, str(self.folder))
             summary = json.loads((output / "summary.json").read_text())
             shutil.rmtree(output)
             return done._replace(summary=summary)

@@ -1,12 +1,7 @@
-"""The command ``sparkcider``: run, demo, doctor.
-
-Exit codes: 0 well; 1 something failed; 2 the command itself is wrong (an option, a path, a model's file); 3 more images
-failed than --max-error-rate allows; 130 stopped by Ctrl-C.
-"""
+"""The command ``sparkcider``. ``EXIT_CODES`` says what each of its exit codes means."""
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import traceback
@@ -14,9 +9,19 @@ from typing import TYPE_CHECKING
 
 import sparkcider
 from sparkcider.cli import models, nearest, report, run
+from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, show
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    something failed
+  2    the command is wrong: an option, a path, a model's file
+  3    more images failed than --max-error-rate allows
+  130  stopped by Ctrl-C"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after ``sparkcider``; ``None``: those of this process.
 
     Returns:
-        0, 1 or 2, as the module says.
+        One of `EXIT_CODES`.
 
     Example:
         >>> main(["run", "--input", "in", "--output", "out", "--model", "pixels", "--pca-variance", "2"])
@@ -66,17 +71,37 @@ def explain(error: BaseException) -> str:
     return lines[0]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sparkcider", description="Image embeddings and PCA, on Spark or without.")
+def _parser() -> Parser:
+    parser = Parser(
+        prog="sparkcider",
+        description="Image embeddings and PCA, with or without Spark.",
+        formatter_class=formatter,
+    )
     parser.add_argument("--version", action="version", version=f"sparkcider {sparkcider.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands)
     report.add_commands(commands)
     nearest.add_commands(commands)
-    doctor = commands.add_parser("doctor", help="what is installed here, what is wrong, what to do")
-    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
-    doctor.set_defaults(command=_doctor, verbose=False)
     models.add_commands(commands)
+    doctor = add_command(
+        commands,
+        "doctor",
+        summary="check this installation and say what to do about each fault",
+        example="sparkcider doctor",
+        description="Checks Python, the packages, Java, the processor, ONNX Runtime, an inference and the models.",
+    )
+    finish_command(doctor, _doctor)
+    completion = add_command(
+        commands,
+        "completion",
+        summary="print the completion script of a shell (needs shtab)",
+        example='eval "$(sparkcider completion bash)"',
+        description="Prints a script that completes commands and options. Needs shtab: pip install shtab.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    finish_command(completion, _completion)
+    examples = "\n".join(f"  {command.example}" for command in commands.choices.values())
+    parser.epilog = f"examples:\n{examples}\n\n{EXIT_CODES}"
     return parser
 
 
@@ -84,3 +109,13 @@ def _doctor(options: argparse.Namespace) -> int:
     from sparkcider.cli.doctor import main as examine
 
     return examine(as_json=options.json)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    try:
+        import shtab
+    except ImportError as error:
+        raise ImportError("completion needs shtab: pip install shtab") from error
+    script = shtab.complete(_parser(), shell=options.shell)
+    show(options, {"shell": options.shell, "script": script}, [script])
+    return 0

@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 from typing import TYPE_CHECKING, Any
 
-from sparkcider.options import LAYOUTS, MAP_POOLINGS
+from sparkcider.cli.parser import add_command, finish_command, normalization, show, size
+from sparkcider.options import LAYOUTS, MAP_POOLINGS, PRESETS
 
 if TYPE_CHECKING:
+    import argparse
+
     from sparkcider.models import Layer, ModelCard
 
 _EXPORT = """Builds a network without its classifier, checks it against the original on random images and writes one
-ONNX file that says how it is to be fed. Keras needs sparkcider[export]; torchvision, timm, transformers
-(--from huggingface) and open_clip need the library, onnx and onnxscript; pretrained weights need the internet, once."""
+ONNX file with all that is needed to prepare images for it.
+
+Keras needs keras, tensorflow-cpu, tf2onnx and onnx. torchvision, timm, transformers (--from huggingface) and open_clip
+need the library, onnx and onnxscript. Pretrained weights need the internet, once."""
 _QUANTIZE = """Calibrates on your own images (not for transformers), writes an int8 model and prints what it costs:
-cosine to the float32 embeddings, nearest neighbours, explained variance, speed. Needs sparkcider[quantize]."""
+cosine to the float32 embeddings, nearest neighbours, explained variance, speed. Needs onnx and onnxruntime."""
 
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the subparsers of `sparkcider`."""
-    model = commands.add_parser("model", help="what a model file says of itself, and its layers")
+    model = commands.add_parser("model", help="show the inputs and metadata of a model, or its layers")
+    model.example = "sparkcider model show fruits-tiny"
     kinds = model.add_subparsers(title="commands", metavar="show | layers", required=True)
-    show = kinds.add_parser("show", help="inputs, outputs and metadata of a model")
-    show.add_argument("model", help="name, path or URI")
-    show.set_defaults(command=_show)
-    layers = kinds.add_parser("layers", help="the tensors that --layer can name, with their shapes")
+    card = add_command(
+        kinds,
+        "show",
+        summary="inputs, outputs and metadata of a model",
+        example="sparkcider model show fruits-tiny",
+        description="Prints what a model file says about itself: inputs, outputs, how images are prepared for it.",
+    )
+    card.add_argument("model", help="name, path or URI")
+    finish_command(card, _show)
+    layers = add_command(
+        kinds,
+        "layers",
+        summary="the tensors that --layer can name, with their shapes",
+        example="sparkcider model layers fruits-tiny",
+        description="Lists the tensors that --layer can name, with their shapes for one image.",
+    )
     layers.add_argument("model", help="name, path or URI")
     layers.add_argument("--input-size", type=size, metavar="N|HxW", help="where the model takes any size")
     layers.add_argument("--layout", choices=LAYOUTS, help="where the graph does not say it")
-    layers.set_defaults(command=_layers)
+    finish_command(layers, _layers)
     _add_export(commands)
     _add_quantize(commands)
-    for command in (show, layers):
-        command.add_argument("--verbose", action="store_true", help="tracebacks of errors")
-
-
-def size(text: str) -> int | tuple[int, int]:
-    """`N` or `HxW` of the command line."""
-    if not re.fullmatch(r"\d+(x\d+)?", text):
-        raise argparse.ArgumentTypeError(f"a side (224) or height x width (224x224), not {text!r}")
-    height, _, width = text.partition("x")
-    return (int(height), int(width)) if width else int(height)
 
 
 def _add_export(commands: Any) -> None:
-    command = commands.add_parser("export", help="a pretrained network to ONNX", description=_EXPORT)
+    command = add_command(
+        commands,
+        "export",
+        summary="make one ONNX file of a pretrained network",
+        example="sparkcider export mobilenet_v2 --to mobilenet_v2.onnx",
+        description=_EXPORT,
+    )
     add = command.add_argument
     add(
         "name",
@@ -68,31 +79,45 @@ def _add_export(commands: Any) -> None:
         metavar="pretrained|none|FILE|TAG",
         help="default: %(default)s; none: random ones; TAG: of open_clip",
     )
-    add("--verbose", action="store_true", help="tracebacks of errors")
-    command.set_defaults(command=_export)
+    finish_command(command, _export)
 
 
 def _add_quantize(commands: Any) -> None:
-    command = commands.add_parser("quantize", help="a model to int8, about twice as fast", description=_QUANTIZE)
+    command = add_command(
+        commands,
+        "quantize",
+        summary="make an int8 model and measure what it costs",
+        example="sparkcider quantize fruits-tiny --images images --to fruits-tiny-int8.onnx",
+        description=_QUANTIZE,
+    )
     add = command.add_argument
     add("model", help="name, path or URI of a float32 model")
     add("--images", required=True, metavar="URI", help="folder of images such as those to be embedded")
     add("--n", type=int, default=256, help="images to calibrate on, and as many to judge by (default: %(default)s)")
     add("--to", required=True, metavar="FILE|URI", help="the int8 model")
-    add("--normalization", metavar="NAME", help="tf, caffe, torch, unit or raw, where the model does not say it")
-    add("--verbose", action="store_true", help="tracebacks of errors")
-    command.set_defaults(command=_quantize)
+    add(
+        "--normalization",
+        type=normalization,
+        metavar="|".join(PRESETS) + "|M,M,M/S,S,S",
+        help="preset, or mean/std of R,G,B in [0, 1] (default: what the model's file says)",
+    )
+    finish_command(command, _quantize)
 
 
 def _show(options: argparse.Namespace) -> int:
     from sparkcider import models
 
     card = models.show(options.model)
-    _print(_card_lines(card) + _description_lines(card))
+    described = _description(card)
+    found = card._asdict()
+    for tensors in ("inputs", "outputs"):
+        found[tensors] = [{"name": name, "shape": shape} for name, shape in found[tensors]]
+    found |= {"features_from": _features_from(card), "description": dict(described)}
+    show(options, found, _card_lines(card) + [f"{key:<15} {text}" for key, text in described])
     return 0
 
 
-def _description_lines(card: ModelCard) -> list[str]:
+def _description(card: ModelCard) -> list[tuple[str, str]]:
     """What a file beside the model says of the preparation, or that it must be said."""
     from sparkcider import ModelError
     from sparkcider.models.descriptions import describe
@@ -102,10 +127,10 @@ def _description_lines(card: ModelCard) -> list[str]:
     try:
         found = describe(card.path)
     except ModelError as error:
-        return [f"{'description':<15} {error}"]
+        return [("description", str(error))]
     if found is None:
-        return [f"{'normalization':<15} not said: give normalization"]
-    return [f"{key:<15} {text}" for key, text in (("description", found.source), *found.entries)]
+        return [("normalization", "not in the file: pass --normalization")]
+    return [("description", found.source), *found.entries]
 
 
 def _card_lines(card: ModelCard) -> list[str]:
@@ -141,7 +166,8 @@ def _layers(options: argparse.Namespace) -> int:
 
     found = models.layers(options.model, input_size=options.input_size, layout=options.layout)
     width = max((len(layer.name) for layer in found), default=0)
-    _print([f"{layer.name:<{width}}  {layer.operator:<18} {_axes(layer)}" for layer in found])
+    lines = [f"{layer.name:<{width}}  {layer.operator:<18} {_axes(layer)}" for layer in found]
+    show(options, [layer._asdict() for layer in found], lines)
     return 0
 
 
@@ -163,14 +189,13 @@ def _export(options: argparse.Namespace) -> int:
         pooling=options.pooling,
         weights=options.weights,
     )
-    _print(
-        [
-            f"{'file':<15} {done.to}",
-            f"{'checksum':<15} {done.checksum}",
-            f"{'features':<15} {done.embedding_dim:,}",
-            f"{'difference':<15} {done.difference:.1e} of the largest value, to the original",
-        ]
-    )
+    lines = [
+        f"{'file':<15} {done.to}",
+        f"{'checksum':<15} {done.checksum}",
+        f"{'features':<15} {done.embedding_dim:,}",
+        f"{'difference':<15} {done.difference:.1e} of the largest value, to the original",
+    ]
+    show(options, done._asdict(), lines)
     return 0
 
 
@@ -179,9 +204,5 @@ def _quantize(options: argparse.Namespace) -> int:
 
     given = {} if options.normalization is None else {"normalization": options.normalization}
     report = quantize(options.model, options.images, options.to, n=options.n, **given)
-    _print([f"{'file':<24} {options.to}", *report.lines()])
+    show(options, {"to": options.to, **report._asdict()}, [f"{'file':<24} {options.to}", *report.lines()])
     return 0
-
-
-def _print(lines: list[str]) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")

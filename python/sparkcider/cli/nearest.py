@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sparkcider.cli.parser import add_command, finish_command, show
 
 if TYPE_CHECKING:
     import argparse
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the subparsers of `sparkcider`."""
-    nearest = commands.add_parser(
+    nearest = add_command(
+        commands,
         "nearest",
-        help="the images of a result that are nearest to an image",
+        summary="find the images of a result that are nearest to an image",
+        example="sparkcider nearest out --image images/Lime/001.jpg --k 5",
         description="Embeds an image as the images of a result were, and prints those that are nearest to it by the "
         "cosine of their features.",
     )
@@ -22,9 +25,7 @@ def add_commands(commands: Any) -> None:
     nearest.add_argument("--image", required=True, metavar="FILE", help="path of the image")
     nearest.add_argument("--k", type=int, default=10, metavar="K", help="images to print (default: %(default)s)")
     nearest.add_argument("--model", help="name, path or URI of the model (default: the one that the result names)")
-    nearest.add_argument("--json", action="store_true", help="print the images as JSON")
-    nearest.add_argument("--verbose", action="store_true", help="tracebacks of errors (default: one line)")
-    nearest.set_defaults(command=_nearest)
+    finish_command(nearest, _nearest)
 
 
 def _nearest(options: argparse.Namespace) -> int:
@@ -38,10 +39,6 @@ def _nearest(options: argparse.Namespace) -> int:
     if features.null_count:
         raise ValueError(f"{options.image} cannot be embedded: {errors[0]}")
     found = nearest(features_of(options.result), features, options.k).drop(["query"]).to_pylist()
-    if options.json:
-        print(json.dumps(found, ensure_ascii=False))
-        return 0
-    print(f"{'rank':>4} {'similarity':>10}  label  path")
-    for row in found:
-        print(f"{row['rank']:>4} {row['similarity']:>10.4f}  {row['label'] or '-'}  {row['path']}")
+    lines = [f"{row['rank']:>4} {row['similarity']:>10.4f}  {row['label'] or '-'}  {row['path']}" for row in found]
+    show(options, found, [f"{'rank':>4} {'similarity':>10}  label  path", *lines])
     return 0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sparkcider.cli.parser import add_command, finish_command, show
+
 if TYPE_CHECKING:
     import argparse
 
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the subparsers of `sparkcider`."""
-    report = commands.add_parser(
+    report = add_command(
+        commands,
         "report",
-        help="report.html of a result, or of any features in Parquet",
+        summary="write the report of a result, or of features in Parquet",
+        example="sparkcider report out",
         description="Looks for duplicates, outliers and suspect labels, and writes one HTML file that shows them, the "
         "map of the images and what ran.",
     )
@@ -31,12 +35,12 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="look at all images (default: at a sample where there are over 50,000); time grows with their square",
     )
-    report.add_argument("--verbose", action="store_true", help="tracebacks of errors (default: one line)")
-    report.set_defaults(command=_report)
+    finish_command(report, _report)
 
 
 def _report(options: argparse.Namespace) -> int:
     from sparkcider.job.finished import report_on
 
-    print(report_on(options.features, options.output, everything=options.everything))
+    written = report_on(options.features, options.output, everything=options.everything)
+    show(options, {"report": written}, [written])
     return 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkcider.cli.models import size
+from sparkcider.cli.parser import add_command, color, finish_command, normalization, pair, show, size
 from sparkcider.models import available
 from sparkcider.options import (
     COLOR_ORDERS,
@@ -38,24 +38,32 @@ spark-defaults.conf or SPARK_REMOTE (Connect) choose the master, else it is loca
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the subparsers of `sparkcider`."""
-    run = commands.add_parser(
+    run = add_command(
+        commands,
         "run",
-        help="images in, principal components out",
+        summary="embed images, reduce the embeddings by PCA, write a report",
+        example="sparkcider run --input images --output out --model fruits-tiny",
         description=_RUN,
         epilog=_SPARK,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    run.usage = "%(prog)s --input IN --output OUT --model MODEL [options]"
     _add_data(run)
     _add_extractor(run)
     _add_pca(run)
     _add_engine(run)
-    run.set_defaults(command=_run)
+    output = finish_command(run, _run)
+    output.add_argument("--quiet", action="store_true", help="print errors only (default: stages and progress)")
 
-    demo = commands.add_parser("demo", help="the same on sample images that it makes")
+    demo = add_command(
+        commands,
+        "demo",
+        summary="make sample images and run the job on them",
+        example="sparkcider demo --output sparkcider-demo",
+        description="Makes 240 sample images of fruits in 20 folders, and runs the job on them with fruits-tiny.",
+    )
     demo.add_argument("--output", metavar="DIR", default="sparkcider-demo", help="default: %(default)s")
     demo.add_argument("--engine", choices=("embedded", "spark"), default="embedded", help="default: %(default)s")
-    demo.add_argument("--verbose", action="store_true", help="Spark's warnings, and tracebacks of errors")
-    demo.set_defaults(command=_demo)
+    finish_command(demo, _demo)
 
 
 def _add_data(run: argparse.ArgumentParser) -> None:
@@ -134,10 +142,10 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add("--filter", choices=FILTERS, help="Pillow's filters (default: bicubic; pixels: nearest)")
     add("--rounding", choices=ROUNDINGS, help="rules for fractions of a pixel (default: torchvision)")
     add("--resize-dtype", choices=RESIZE_DTYPES, help="float32: as torchvision resizes floats (default: uint8)")
-    add("--fill-color", type=_color, metavar="R,G,B", help="of bars (default: the background, else black)")
+    add("--fill-color", type=color, metavar="R,G,B", help="of bars (default: the background, else black)")
     add(
         "--normalization",
-        type=_normalization,
+        type=normalization,
         metavar="|".join(PRESETS) + "|M,M,M/S,S,S",
         help="preset, or mean/std of R,G,B in [0, 1] (default: what the model's file says; pixels: unit)",
     )
@@ -171,7 +179,7 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add("--max-pixels", type=int, metavar="N", help="larger images are errors (default: 178956970)")
     add(
         "--background",
-        type=_color,
+        type=color,
         metavar="R,G,B",
         help="laid under transparent pixels and letterbox bars (default: alpha is dropped, bars are black)",
     )
@@ -208,36 +216,7 @@ def _add_engine(run: argparse.ArgumentParser) -> None:
     )
     add("--workers", type=int, metavar="N", help="threads of engine embedded (default: one for each core)")
     add("--master", metavar="URL", help="of Spark, such as local[4] or yarn (default: Spark's own)")
-    add("--conf", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="any Spark setting, repeatable")
-    add("--quiet", action="store_true", help="print errors only (default: stages and progress)")
-    add("--verbose", action="store_true", help="Spark's warnings, and tracebacks of errors (default: one line)")
-
-
-def _normalization(text: str) -> str | tuple[list[float], list[float]]:
-    if text in PRESETS:
-        return text
-    try:
-        mean, std = ([float(number) for number in part.split(",")] for part in text.split("/"))
-    except ValueError:
-        mean, std = [], []
-    if len(mean) == len(std) == len("RGB"):
-        return mean, std
-    raise argparse.ArgumentTypeError(f"one of {', '.join(PRESETS)}, or mean/std as M,M,M/S,S,S, not {text!r}")
-
-
-def _color(text: str) -> tuple[int, int, int]:
-    try:
-        red, green, blue = bytes(int(level) for level in text.split(","))  # bytes are the levels from 0 to 255
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"three levels from 0 to 255 as R,G,B, not {text!r}") from None
-    return red, green, blue
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"KEY=VALUE, not {text!r}")
-    return key, value
+    add("--conf", action="append", default=[], type=pair, metavar="KEY=VALUE", help="any Spark setting, repeatable")
 
 
 _EXTRACTOR = (
@@ -287,6 +266,8 @@ def _run(options: argparse.Namespace) -> int:
         for fault in summary["errors_by_reason"]:
             _say(f"{fault['count']:>9,} x {fault['kind']}: {fault['reason']} (such as {fault['example']})")
         _say(f"{'result':<9} {options.output}")
+    if options.json:
+        show(options, summary, ())
     return 0
 
 
@@ -311,9 +292,8 @@ def _demo(options: argparse.Namespace) -> int:
         input=f"file:{images}", output=f"file:{result}", model="fruits-tiny", mode="overwrite", engine=options.engine
     )
     summary = _run_job(config, options, "local[*]" if options.engine == "spark" else None, {})
-    print(_demo_table(summary))
-    print(f"Result: {result}")
-    print(f"Report: {(result / REPORT).as_uri()}")
+    where = [f"Result: {result}", f"Report: {(result / REPORT).as_uri()}"]
+    show(options, summary, [_demo_table(summary), *where])
     return 0
 
 

@@ -241,7 +241,9 @@ def _split(reference: str) -> tuple[str, str | None]:
 
 def _check_file(path: Path, checksum: str | None) -> None:
     if not path.is_file():
-        raise FileNotFoundError(f"model file not found: {path}")
+        on_hub = not path.exists() and re.fullmatch(r"[\w-]+/[\w.-]+(?<!\.onnx)", str(path))
+        hint = f"; for a model of the Hugging Face Hub write {hub.SCHEME}{path}" if on_hub else ""
+        raise FileNotFoundError(f"model file not found: {path}{hint}")
     whole = one_file(path)
     if checksum is not None and (found := cache.checksum_of(whole)) != checksum:
         raise ModelError(f"{path} has checksum {found}, expected {checksum}")
@@ -253,8 +255,8 @@ def _by_name(name: str) -> Path:
         return here[comparable(name)]
     known = backbone(name)
     raise FileNotFoundError(
-        f"model {known} is not on this machine: `sparkcider export {known}` makes it (needs sparkcider[export], "
-        "and the internet once); or give the path or URI of an ONNX file"
+        f"model {known} is not on this machine: `sparkcider export {known}` makes it (needs Keras and, once, "
+        "the internet); or give the path or URI of an ONNX file"
     )
 
 

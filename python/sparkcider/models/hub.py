@@ -68,7 +68,7 @@ def fetch(reference: str) -> Path:
         import huggingface_hub
         from huggingface_hub import errors
     except ImportError as error:
-        raise ImportError(f"{SCHEME} needs huggingface_hub: pip install 'sparkcider[hub]'") from error
+        raise ImportError(f"{SCHEME} needs huggingface_hub: pip install huggingface_hub") from error
     try:
         return _fetch(huggingface_hub, model)
     except errors.GatedRepoError as error:

@@ -43,7 +43,7 @@ def tools() -> Tools:
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        message = f"quantize needs onnx and onnxruntime ({error.name} is missing): pip install 'sparkcider[quantize]'"
+        message = f"quantize needs onnx and onnxruntime ({error.name} is missing): pip install onnx 'onnxruntime<1.29'"
         raise ImportError(message) from None
     return Tools(onnx, onnxruntime, quantization, quant_pre_process)
 

@@ -61,6 +61,9 @@ def image_slices(batches: Iterator[pa.Array[Any]], in_flight: int, *, many: bool
         batches: As in `worker.embed`.
         in_flight: Likewise.
         many: Likewise.
+
+    Raises:
+        TypeError: The column is neither binary nor string.
     """
     if many:
         return _listed(batches)
@@ -95,6 +98,11 @@ def _kind(batches: Iterator[pa.Array[Any]]) -> tuple[str, Iterator[pa.Array[Any]
         seen.append(batch)
         if not pa.types.is_null(batch.type):
             kind = "paths" if _is_string(batch.type) else "images"
+            if kind == "images" and str(batch.type) not in ("binary", "large_binary", "binary_view"):
+                raise TypeError(
+                    "image_features: expected a column of binary (encoded images, as content of binaryFile) or string "
+                    f"(absolute paths or URIs), got {batch.type}"
+                )
             break
     return kind, chain(seen, batches)
 

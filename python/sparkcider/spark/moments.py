@@ -128,7 +128,7 @@ def check_result_size(session: SparkSession, needed: int, what: str) -> None:
     limit = _bytes(text)
     if 0 < limit < needed:
         raise PcaError(
-            f"{what} bring {needed / 1e9:.1f} GB to the driver, more than {RESULT_CONF} ({text}) lets in: set it to "
+            f"{what} take {_in_words(needed)} on the driver, more than {RESULT_CONF} ({text}) allows: set it to "
             f"{needed // 10**9 + 1}g, with {4 * needed // 10**9 + 1}g of memory for the driver"
         )
 
@@ -137,6 +137,13 @@ def most_features(session: SparkSession) -> int:
     """D of the largest scatter that `spark.driver.maxResultSize` lets in."""
     limit = _bytes(str(session.conf.get(RESULT_CONF, RESULT_DEFAULT)))
     return math.isqrt(limit // 4) - 1 if limit else sys.maxsize
+
+
+def _in_words(size: int) -> str:
+    for unit, of in (("GB", 10**9), ("MB", 10**6)):
+        if size >= of:
+            return f"{size / of:,.1f} {unit}"
+    return f"{size:,} bytes"
 
 
 def _bytes(text: str) -> int:

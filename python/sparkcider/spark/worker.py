@@ -154,13 +154,21 @@ def project(
 
     Raises:
         PcaError: Rows are wrong, or null where `rules` do not skip those.
+        TypeError: The column does not hold features.
     """
     pca = _pca(os.getpid(), file, locate)
     width = pca.n_components_ if to == "inverse_transform" else pca.n_features_
     for batch in batches:
+        if not _is_features(batch.type):
+            raise TypeError(f"{rules.where}: expected array<float> or array<double>, got {batch.type}")
         rows = getattr(pca, to)(batch, skip_invalid=True, **options)
         _check_batch(batch, width, rows.null_count, rules)
         yield rows
+
+
+def _is_features(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and str(kind.value_type) in ("float", "double")
 
 
 def in_pandas(batches: Iterator[pd.Series[Any]], values: str, work: Callable[..., Iterator[Any]]) -> Iterator[Any]:

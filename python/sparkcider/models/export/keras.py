@@ -90,7 +90,9 @@ def _keras() -> Any:
             import tensorflow as tf  # noqa: F401
             import tf2onnx  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"export needs Keras ({error.name} is missing): pip install 'sparkcider[export]'") from None
+        raise ImportError(
+            f"export needs Keras ({error.name} is missing): pip install 'keras>=3.8' tensorflow-cpu tf2onnx onnx"
+        ) from None
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
             f"export needs Keras on TensorFlow, found {keras.backend.backend()}: set KERAS_BACKEND=tensorflow"

@@ -1,0 +1,162 @@
+"""Messages of common mistakes: what was expected, what was found, and the command or setting that helps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import sparkcider
+from sparkcider import FeatureExtractor, Moments, Pca
+from sparkcider.cli import explain
+from sparkcider.feature import PCA, ImageFeaturizer
+from sparkcider.functions import image_features, pca_project
+from sparkcider.job import JobConfig, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame, SparkSession
+
+TINY = Path(__file__).parent.parent / "data" / "tiny_nchw.onnx"
+UNSCALED = Path(__file__).parent.parent / "data" / "tiny_nhwc.onnx"
+ROWS = np.array([[0.0, 1.0], [1.0, 3.0], [np.nan, 2.0]])
+
+
+def message(call: Callable[[], Any]) -> str:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller compares type and text
+        call()
+    return f"{type(caught.value).__name__}: {explain(caught.value)}"
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (
+            lambda: FeatureExtractor("fruits-tiny", normalisation="tf"),
+            "TypeError: FeatureExtractor has no option normalisation; near: normalization",
+        ),
+        (
+            lambda: FeatureExtractor("fruits-tiny", inputsize=64),
+            "TypeError: FeatureExtractor has no option inputsize; near: input_size",
+        ),
+        (
+            lambda: FeatureExtractor("fruits-tiny", input_size="64"),
+            "ValueError: input_size must be a side or (height, width) of 1 to 4096 pixels, got '64' (str)",
+        ),
+        (
+            lambda: FeatureExtractor(UNSCALED),
+            (
+                "ValueError: normalization is required (tf, caffe, torch, unit, raw or (mean, std)): "
+                f"{UNSCALED} does not say how its pixels are scaled"
+            ),
+        ),
+        (
+            lambda: FeatureExtractor(TINY, layer="top"),
+            (
+                "ValueError: layer must be a tensor of the model's graph, such as its outputs (features, map), got "
+                f"'top'; `sparkcider model layers {TINY}` lists the tensors"
+            ),
+        ),
+        (
+            lambda: FeatureExtractor("google/vit-base-patch16-224"),
+            (
+                "FileNotFoundError: model file not found: google/vit-base-patch16-224; for a model of the Hugging Face "
+                "Hub write hf://google/vit-base-patch16-224"
+            ),
+        ),
+        (
+            lambda: FeatureExtractor("models/net.onnx"),
+            "FileNotFoundError: model file not found: models/net.onnx",
+        ),
+        (
+            lambda: FeatureExtractor("resnet5O"),
+            "ValueError: no model is called resnet5O; near: resnet50, resnet152, resnet50_v2",
+        ),
+        (
+            lambda: Pca(k=1).fit(ROWS),
+            "PcaError: row 2 has a NaN or an infinity in feature 0; skip_invalid=True leaves such rows out",
+        ),
+        (
+            lambda: Moments().update(pa.array([[0.0, 1.0], None])),
+            "PcaError: row 1 is null or has a null inside; skip_invalid=True leaves such rows out",
+        ),
+        (
+            lambda: run(JobConfig(input="in", output="out", model="fruits-tiny", options={"colour_order": "RGB"})),
+            "TypeError: FeatureExtractor has no option colour_order; near: color_order",
+        ),
+    ],
+)
+def test_without_spark(call: Callable[[], Any], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    assert message(call) == expected
+
+
+def test_what_a_message_says_helps():
+    assert Pca(k=1, skip_invalid=True).fit(ROWS).n_components_ == 1
+    moments = Moments()
+    moments.update(pa.array([[0.0, 1.0], None]), skip_invalid=True)
+    assert (moments.n_samples, moments.n_invalid) == (1, 1)
+
+
+def test_the_hub_without_its_library(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert message(lambda: FeatureExtractor("hf://google/vit-base-patch16-224")) == (
+        "ImportError: hf:// needs huggingface_hub: pip install huggingface_hub"
+    )
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame([(1, "a.jpg", [1.0, 2.0])], "n int, path string, features array<double>")
+
+
+def test_columns_and_params_of_spark(frame: DataFrame):
+    pca = Pca(k=1).fit(ROWS[:2])
+    told = {
+        "a wrong type": message(lambda: frame.select(image_features("n", model="pixels")).collect()),
+        "a relative path": message(lambda: frame.select(image_features("path", model="pixels")).collect()),
+        "features": message(lambda: frame.select(pca_project("path", model=pca)).collect()),
+        "a misspelled option": message(lambda: image_features("path", model="fruits-tiny", normalisation="tf")),
+        "no inputCol": message(lambda: PCA(k=1, outputCol="pca").fit(frame)),
+        "no model": message(lambda: ImageFeaturizer(inputCol="path", outputCol="f").transform(frame)),
+        "a wrong inputCol": message(
+            lambda: ImageFeaturizer(inputCol="n", outputCol="f", model="pixels").transform(frame)
+        ),
+        "a missing column": message(lambda: PCA(k=1, inputCol="f", outputCol="pca").fit(frame)),
+    }
+    assert {name: text.partition(": ")[2] for name, text in told.items()} == {
+        "a wrong type": "image_features: expected a column of binary (encoded images, as content of binaryFile) or "
+        "string (absolute paths or URIs), got int32",
+        "a relative path": "expected an absolute path or a URI such as s3://bucket/key (with one of file://, s3://, "
+        "gs://, abfss://, hdfs://, https://), got 'a.jpg'",
+        "features": "pca_project: column path: expected array<float> or array<double>, got string",
+        "a misspelled option": "FeatureExtractor has no option normalisation; near: normalization",
+        "no inputCol": "PCA: inputCol is not set: give it by PCA(inputCol=...) or setInputCol(...)",
+        "no model": "ImageFeaturizer: model is not set: give it by ImageFeaturizer(model=...) or setModel(...)",
+        "a wrong inputCol": "ImageFeaturizer: column n: expected binary (encoded images), array<binary> or string "
+        "(paths and URIs of files), got int",
+        "a missing column": "PCA: there is no column f; there are n, path, features",
+    }
+
+
+def test_an_old_pyspark_is_named_with_the_one_that_is_needed():
+    code = "import pyspark; pyspark.__version__ = '3.4.1'; import sparkcider.feature"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: sparkcider needs PySpark 3.5 or later, and this is 3.4.1: pip install 'pyspark>=3.5', on a "
+        "cluster a release with Spark 3.5 or later"
+    )
+
+
+def test_no_message_asks_for_a_package_that_no_index_has():
+    package = Path(sparkcider.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    assert len(sources) > 50
+    assert not [text for text in sources if "pip install 'sparkcider" in text]
