@@ -110,7 +110,7 @@ java:
 	.venv-hubs/bin/pip install --quiet --requirement tests/hubs.txt
 	touch $@
 
-# The package in place, alone or with one of its extras: Rust is compiled anew when a file changed, Python needs nothing.
+# The package in place, alone or with one of its extras: Rust is compiled again when a file changed, Python needs nothing.
 .venv/.installed: $(SOURCES) | prerequisites .venv/bin/maturin
 	$(BUILD) install --quiet --no-build-isolation --editable .
 	touch $@

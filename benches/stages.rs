@@ -1,4 +1,4 @@
-//! The stages of the way of the data, one core each. Resizing is measured beside `fast_image_resize`, which is not Pillow's
+//! The stages of the data flow, one core each. Resizing is measured beside `fast_image_resize`, which is not Pillow's
 //! bit for bit.
 #![allow(missing_docs, clippy::unwrap_used)]
 

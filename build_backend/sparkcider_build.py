@@ -86,7 +86,7 @@ def build_wheel(
 def build_editable(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Builds the editable wheel; ONNX Runtime's library lies in the source tree."""
+    """Builds the editable wheel; ONNX Runtime's library is in the source tree."""
     bundle(this_machine())
     echarts.bundle()
     return str(maturin.build_editable(wheel_directory, config_settings, metadata_directory))

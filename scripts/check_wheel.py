@@ -90,7 +90,7 @@ def faults_of_library(name: str, library: bytes, tag: str) -> Iterator[str]:
     if name.endswith("_native.abi3.so"):
         builds = {build.decode() for build in re.findall(BUILD, library)}
         if builds != {"release"}:
-            yield f"{name} is no release build: {' and '.join(sorted(builds)) or 'it does not say which'}"
+            yield f"{name} is not a release build: {' and '.join(sorted(builds)) or 'it does not say which'}"
 
 
 def machine_of(library: bytes) -> int | None:

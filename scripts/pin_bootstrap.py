@@ -1,4 +1,4 @@
-"""Renews the pinned packages of bootstrap/emr/bootstrap.sh: pip is asked for each Python and machine.
+"""Renews the pinned packages of bootstrap/emr/bootstrap.sh: runs pip for each Python and machine.
 
 The versions below are the newest that all of Spark 3.5 to 4.1 work with and that have wheels for each Python.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the wheel in dist/, installed, with one Python and the versions that tests/matrix/PYTHON.txt pins.
-# test_wheel.sh PYTHON [tier|all]; python3.9 is found on the PATH. The virtualenv is .venv-PYTHON, made anew each time.
+# test_wheel.sh PYTHON [tier|all]; python3.9 is found on the PATH. The virtualenv is .venv-PYTHON, made again each time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1

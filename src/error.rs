@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no image that this crate decodes.
+    /// The bytes are not an image that this crate decodes.
     #[error("{format}: {reason}")]
     Decode {
         /// The format found by its magic bytes, or `unknown format`.

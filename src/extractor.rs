@@ -31,7 +31,7 @@ pub struct FeatureExtractor {
     network: Option<Network>,
     /// D of each output of the network, or the one of the pixels.
     dims: Vec<usize>,
-    /// Whether several layers were asked for, be it a list of one.
+    /// Whether several layers were requested, be it a list of one.
     is_several: bool,
     /// Whether each vector is divided by its norm.
     l2_normalize: bool,
@@ -144,7 +144,7 @@ impl FeatureExtractor {
         self.dims.iter().sum()
     }
 
-    /// Name and D of each layer, in the order of their values; `None` unless a list of layers was asked for.
+    /// Name and D of each layer, in the order of their values; `None` unless a list of layers was requested.
     #[must_use]
     pub fn layers(&self) -> Option<Vec<(&str, usize)>> {
         let network = self.network.as_ref().filter(|_| self.is_several)?;
@@ -176,7 +176,7 @@ impl FeatureExtractor {
         &self.preprocessing
     }
 
-    /// The time that each stage has taken, over all calls of [`extract`](Self::extract). Whoever keeps it can read it while a call
+    /// The time that each stage has taken, over all calls of [`extract`](Self::extract). A caller that keeps it can read it while a call
     /// runs.
     #[must_use]
     pub fn times(&self) -> Arc<StageTimes> {

@@ -67,7 +67,7 @@ impl<'a> Vectors<'a> {
 /// The k nearest of each of n vectors, nearest first, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbors {
-    /// Neighbours of each vector: at most as many as were asked for, and as there are.
+    /// Neighbours of each vector: at most as many as were requested, and as there are.
     pub k: usize,
     /// (n, k): rows of the neighbours.
     pub rows: Vec<u32>,
@@ -268,7 +268,7 @@ fn lock(best: &Mutex<Best>) -> std::sync::MutexGuard<'_, Best> {
     best.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `product` becomes (rows of `second`, rows of `first`), column by column: the similarities of a row of `first` lie side by side.
+/// `product` becomes (rows of `second`, rows of `first`), column by column: the similarities of a row of `first` are side by side.
 fn multiply(product: &mut Mat<f32>, first: MatRef<'_, f32>, second: MatRef<'_, f32>) {
     product.resize_with(second.nrows(), first.nrows(), |_, _| 0.0);
     matmul(product, Accum::Replace, second, first.transpose(), 1.0, Par::Seq);

@@ -72,7 +72,7 @@ pub struct Options {
     pub layer: Option<Layers>,
     /// Where a 4-D output has its channels, if the graph does not tell.
     pub layer_layout: Option<Layout>,
-    /// How an output that is no vector becomes one. Default: the mean of a 4-D output, the class token of `last_hidden_state`.
+    /// How an output that is not a vector becomes one. Default: the mean of a 4-D output, the class token of `last_hidden_state`.
     pub pooling: Option<Pooling>,
     /// Tokens before those of the patches, which [`Pooling::MeanTokens`] leaves out, in [`PREFIX_TOKENS`]; default: as the graph
     /// tells.
@@ -89,8 +89,8 @@ pub struct Options {
     pub max_pixels: u64,
     /// RGB colour under transparent pixels and, without a `fill_color`, of bars. Default: alpha is dropped, bars are black.
     pub background: Option<[u8; 3]>,
-    /// What a file beside the model says of the preparation, under the names and in the spelling of the metadata: it goes
-    /// before all that the model's own metadata say of it.
+    /// What a file beside the model says of the preparation, under the names and in the spelling of the metadata. It
+    /// overrides the model's own metadata.
     pub description: Vec<(String, String)>,
 }
 

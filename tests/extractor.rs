@@ -24,7 +24,7 @@ fn raw() -> Options {
     Options { normalization: Some(Normalization::Raw), ..Options::default() }
 }
 
-/// Binary PPM-like content is no supported format, so the images are BMPs, written here: 54 bytes of header, rows of BGR.
+/// Binary PPM-like content is not a supported format, so the images are BMPs, written here: 54 bytes of header, rows of BGR.
 fn bmp(side: u32, level: impl Fn(u32, u32, u32) -> u8) -> Vec<u8> {
     let row = (side * 3).next_multiple_of(4);
     let length = 54 + row * side;

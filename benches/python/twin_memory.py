@@ -1,4 +1,4 @@
-"""What 1, 2 and 4 extractors of one model take in memory, made anew or as twins (Linux with glibc).
+"""What 1, 2 and 4 extractors of one model take in memory, made separately or as twins (Linux with glibc).
 
     python benches/python/twin_memory.py [MODEL.onnx ...] [--normalization tf]
 
@@ -54,7 +54,7 @@ def main() -> None:
     titles = [f"{count} extractor{'s' * (count > 1)}: MB, peak, s" for count in COUNTS]
     print(f"{'model':<28}{'made':<6}" + "".join(f"{title:>30}" for title in titles))
     for model, normalization in models:
-        for how in ("anew", "twin"):
+        for how in ("separate", "twin"):
             command = [sys.executable, "-c", _PROCESS, how, str(model), normalization, str(DATA / "fruits" / "Test")]
             words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
             of = {count: [float(word) for word in words[3 * (count - 1) : 3 * count]] for count in COUNTS}

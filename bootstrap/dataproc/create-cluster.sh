@@ -44,7 +44,7 @@ properties() {
 read_arguments() {
     while (($#)); do
         [[ $1 != --dry-run ]] || { run=(printed) && shift && continue; }
-        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is no option"
+        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is not an option"
         case $1 in
         --to) to=${2%/} ;;
         --region) region=$2 ;;

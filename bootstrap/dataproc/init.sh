@@ -65,7 +65,7 @@ place_model() { # URI
     file=$MODELS/$(basename "$1")
     said="local:$file"
     fetch $MODEL "$1" "$work/model.onnx"
-    attempt $MODEL "$(basename "$1") is no model" "$python" -m sparkcider model show "$work/model.onnx"
+    attempt $MODEL "$(basename "$1") is not a model" "$python" -m sparkcider model show "$work/model.onnx"
     attempt $MODEL "cannot write $file" install -D -m 644 "$work/model.onnx" "$file"
 }
 

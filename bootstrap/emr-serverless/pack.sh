@@ -30,7 +30,7 @@ main() {
 
 read_arguments() {
     while (($#)); do
-        [[ $# -ge 2 && -n $2 ]] || fail $ARGUMENTS "$1 needs a value, or is no option"
+        [[ $# -ge 2 && -n $2 ]] || fail $ARGUMENTS "$1 needs a value, or is not an option"
         case $1 in
         --wheel) wheel=(--wheel "$2") ;;
         --python) python=$2 ;;

@@ -22,7 +22,7 @@ read_arguments() {
         --dry-run) run=(printed) && shift && continue ;;
         --) shift && break ;;
         esac
-        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is no option"
+        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is not an option"
         case $1 in
         --archive) archive=$2 ;;
         --application) application=$2 ;;

@@ -40,7 +40,7 @@ main() {
 
 read_arguments() {
     while (($#)); do
-        [[ $# -ge 2 && -n $2 ]] || fail $ARGUMENTS "$1 needs a value, or is no option"
+        [[ $# -ge 2 && -n $2 ]] || fail $ARGUMENTS "$1 needs a value, or is not an option"
         case $1 in
         --wheel) wheel=$2 ;;
         --model) models+=("$2") ;;
@@ -127,7 +127,7 @@ place_model() { # URI
     said="local:$file"
     [[ $1 == *"#sha256="* && -f $file ]] && has_checksum "$file" "${1##*#sha256=}" && return
     fetch $MODEL "$1" "$work/model.onnx"
-    attempt $MODEL "$(name_of "$1") is no model" "$venv/bin/sparkcider" model show "$work/model.onnx"
+    attempt $MODEL "$(name_of "$1") is not a model" "$venv/bin/sparkcider" model show "$work/model.onnx"
     attempt $MODEL "cannot write $file" install -D -m 644 "$work/model.onnx" "$file"
 }
 

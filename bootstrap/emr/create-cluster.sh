@@ -35,7 +35,7 @@ read_arguments() {
         --dry-run) run=(printed) && shift && continue ;;
         --spot) bid=,BidPrice=OnDemandPrice && shift && continue ;;
         esac
-        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is no option"
+        [[ $# -ge 2 && -n $2 ]] || wrong "$1 needs a value, or is not an option"
         case $1 in
         --to) to=${2%/} ;;
         --region) region=$2 ;;

@@ -17,7 +17,7 @@ PREVIEWS = pa.schema([(name, pa.binary()) for name in ("digest", "fingerprint", 
 """What is seen of an image on the way to its features; null for a bad image.
 
 `digest` is the SHA-256 of the file's bytes. `fingerprint` has 256 bits that change little when an image is encoded or
-sized anew: the signs of the lowest coefficients of a DCT of its grey levels. `thumbnail` is a JPEG file of at most
+sized again: the signs of the lowest coefficients of a DCT of its grey levels. `thumbnail` is a JPEG file of at most
 48 x 48 pixels."""
 
 

@@ -32,7 +32,7 @@ class FeatureExtractor(_native.FeatureExtractor):
         model: `"pixels"`, or an ONNX file with one image input (float32, float16, bfloat16 or uint8, rank 4): a path,
             or a name or URI as `sparkcider.models.resolve` takes them. Inputs that the output does not depend on, such
             as the text of CLIP, are cut off.
-        input_size: Side or (height, width), 1 to 4,096 pixels each. Default: what the model says; 20 for `pixels`.
+        input_size: Side or (height, width), 1 to 4,096 pixels each. Default: from the model; 20 for `pixels`.
         resize_mode: `squash` (default), `center_crop` or `letterbox`.
         resize_size: Side or (height, width) in pixels that the whole image is resized to as `resize_mode` says, before
             its middle is cut out, or it is laid into the middle where it is smaller than `input_size`: `center_crop`
@@ -46,22 +46,22 @@ class FeatureExtractor(_native.FeatureExtractor):
         fill_color: RGB colour of what the image leaves free. Default: `background`, else black.
         normalization: `tf`, `caffe`, `torch`, `unit`, `raw`, or (mean, std) in [0, 1] per RGB channel. Must be given
             where neither the model file nor a description says it; `pixels`: `unit`.
-        layout: `NCHW` or `NHWC`. Default: what the graph says.
+        layout: `NCHW` or `NHWC`. Default: from the graph.
         color_order: `RGB` or `BGR`. Default: the normalization's own.
-        pooling: How an output that is no vector becomes one. Of a feature map `avg` (default), `max` or `flatten`. Of
-            the tokens of a transformer, (N, T, D), also `cls`, the class token, which is the default of
+        pooling: How an output that is not a vector becomes one. Of a feature map `avg` (default), `max` or `flatten`.
+            Of the tokens of a transformer, (N, T, D), also `cls`, the class token, which is the default of
             `last_hidden_state`, or `mean_tokens`, the mean of those that are patches; `avg` and `max` are of all
             tokens. Tokens of another name have no default.
         prefix_tokens: For `mean_tokens` only: how many tokens come before those of the patches (class, registers), 0 to
-            1,024. Default: what the graph says; must be given where it does not tell.
+            1,024. Default: from the graph; must be given where it does not tell.
         layer: Name of the output, or of any tensor inside the graph, to take. Default: the output `image_embeds`, else
             `pooler_output`, else `last_hidden_state`, else the first. A list of names takes several in one pass:
             features are then a struct with a column for each (`layer_dims` has their lengths), and `pooling` and
-            `layer_layout` are those of all that are no vectors. `outputs` says what was taken.
+            `layer_layout` are those of all that are not vectors. `outputs` says what was taken.
         layer_layout: `NCHW` or `NHWC`: where an output that is a feature map has its channels. Must be given where the
             operators of the graph do not tell.
-        l2_normalize: Divide each vector by its Euclidean norm; a zero vector stays zero. Default: what the model file
-            says, else False.
+        l2_normalize: Divide each vector by its Euclidean norm; a zero vector stays zero. Default: from the model
+            file, else False.
         intra_threads: Threads inside one operator, 1 to 1,024. Default 1, as a Spark task is one core.
         decode: `exact` (default), or `scaled`: JPEGs are decoded at 1/2, 1/4 or 1/8 of their sides, the smallest scale
             at which each side is at least twice what the resize makes of it. Large photos take a fraction of the time;

@@ -109,11 +109,11 @@ def image_features(
 
     Raises:
         FileNotFoundError: There is no such model file.
-        ModelError: The file is no ONNX, or no network with one image input.
+        ModelError: The file is not ONNX, or does not have exactly one image input.
         ValueError: An option has a value that it cannot take.
         RuntimeError: There is no active Spark session.
 
-    A job over strings that are no paths fails with a TypeError.
+    A job over strings that are not paths fails with a TypeError.
 
     Example:
         >>> from pyspark.sql import SparkSession
@@ -156,7 +156,7 @@ def register(
 
     Raises:
         FileNotFoundError: There is no such model file.
-        ModelError: The file is no ONNX, or no network with one image input.
+        ModelError: The file is not ONNX, or does not have exactly one image input.
         ValueError: An option has a value that it cannot take.
 
     Example:

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Embeds a column of encoded images (`binary`, `large_binary` or `binary_view`, N rows).
 ///
 /// Gives three columns of N rows: features (fixed-size list of D f32, null where there is a reason; a struct of such lists, by
-/// name, where several layers were asked for), reasons (utf8, null where there are features) and their kinds (utf8, words of
+/// name, where several layers were requested), reasons (utf8, null where there are features) and their kinds (utf8, words of
 /// [`ErrorKind`](crate::ErrorKind)).
 ///
 /// # Errors

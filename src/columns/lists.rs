@@ -13,7 +13,7 @@ use arrow_schema::DataType;
 use super::table::describe;
 use crate::{Error, Result};
 
-/// The rows of a features column as they lie in the column; `None` for a null row or one with a null feature.
+/// The rows of a features column as they are in the column; `None` for a null row or one with a null feature.
 #[derive(Debug)]
 pub enum FloatRows<'a> {
     /// Lists of float32.
@@ -92,7 +92,7 @@ fn slices<'a, T: ArrowPrimitiveType>(
 /// (N, width) row by row.
 ///
 /// # Errors
-/// [`Error::Column`] if `like` is no list; [`Error::Shape`] if the rows do not fit its offsets.
+/// [`Error::Column`] if `like` is not a list; [`Error::Shape`] if the rows do not fit its offsets.
 pub(super) fn float_lists<T>(like: &DataType, values: Vec<T::Native>, valid: &[bool], width: usize) -> Result<ArrayRef>
 where
     T: ArrowPrimitiveType,

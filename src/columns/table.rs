@@ -18,7 +18,7 @@ use arrow_schema::{DataType, Fields};
 /// ```
 #[must_use]
 pub fn only_column(array: &ArrayRef) -> ArrayRef {
-    // A struct with nulls is no table, and its only field says nothing of those rows.
+    // A struct with nulls is not a table, and its only field says nothing of those rows.
     let table = array.as_any().downcast_ref::<StructArray>().filter(|table| table.null_count() == 0);
     match table.map(StructArray::columns) {
         Some([column]) => column.clone(),

@@ -24,7 +24,7 @@ const FREQUENCIES: usize = 16;
 /// Below this a coefficient is 0: rounding would decide its sign otherwise. Coefficients of images are above 1.
 const NO_COEFFICIENT: f64 = 1e-6;
 
-/// 256 bits that stay nearly the same when an image is encoded or sized anew.
+/// 256 bits that stay nearly the same when an image is re-encoded or resized.
 ///
 /// Bit `16 v + u` is the sign of the coefficient of a two-dimensional DCT-II of the 32 x 32 grey image (luma of ITU-R BT.601), with
 /// u the horizontal and v the vertical frequency: 1 if it is positive. Bit 0, the mean, is 0. Bits go from the lowest of the first
@@ -159,7 +159,10 @@ mod tests {
         assert!(distance(&fingerprint(&image), &fingerprint(&again)) <= 12);
         assert!(distance(&fingerprint(&image), &fingerprint(&scene(150, 200))) <= 12);
         let transposed = scene(400, 300);
-        assert!(distance(&fingerprint(&image), &fingerprint(&transposed)) <= 12, "the ratio of the sides is no matter");
+        assert!(
+            distance(&fingerprint(&image), &fingerprint(&transposed)) <= 12,
+            "the ratio of the sides does not matter"
+        );
     }
 
     #[test]

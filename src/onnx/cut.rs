@@ -1,6 +1,6 @@
 //! The part of a graph that some of its tensors are computed by: the image branch of a network of images and texts.
 //!
-//! ONNX Runtime wants a value for each input of a graph, whether what is asked for depends on it or not.
+//! ONNX Runtime wants a value for each input of a graph, whether what is requested depends on it or not.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Weights that lie in files beside an ONNX file, put into its bytes: one file is one checksum, and one thing to send.
+//! Weights that are in files beside an ONNX file, put into its bytes: one file is one checksum, and one thing to send.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -23,7 +23,7 @@ const INSIDE: [u8; 2] = [14 << 3, 0];
 /// The bytes `onnx` of the file at `path` with all values of its weights inside.
 ///
 /// # Errors
-/// [`Error::Model`] if a file of weights is not there, is too short or lies outside the folder, or if one file cannot hold them all.
+/// [`Error::Model`] if a file of weights is not there, is too short or is outside the folder, or if one file cannot hold them all.
 pub(super) fn whole(path: &Path, onnx: &[u8]) -> Result<Vec<u8>> {
     let mut weights = Weights { path, bytes: onnx.len() as u64, fault: None };
     let whole = edit(onnx, &mut |field, content| match field {
@@ -91,10 +91,10 @@ impl Weights<'_> {
     /// The bytes of another file that a weight points to.
     fn values(&mut self, weight: &TensorProto) -> std::result::Result<Vec<u8>, String> {
         let number = |key: &str| match weight.external(key).map(|text| text.parse::<u64>()) {
-            Some(Err(_)) => Err(format!("the {key} of its values is no number")),
+            Some(Err(_)) => Err(format!("the {key} of its values is not a number")),
             found => Ok(found.and_then(std::result::Result::ok)),
         };
-        let location = weight.external("location").ok_or("its values lie in another file, which is not named")?;
+        let location = weight.external("location").ok_or("its values are in another file, which is not named")?;
         let path = self.located(&location)?;
         let read = |cause: io::Error| format!("cannot read {}: {cause}", path.display());
         let mut file = File::open(&path).map_err(read)?;
@@ -121,13 +121,13 @@ impl Weights<'_> {
     fn located(&self, location: &str) -> std::result::Result<PathBuf, String> {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let is_below = Path::new(location).components().all(|part| matches!(part, Component::Normal(_)));
-        let outside = || Err(format!("its values lie in '{location}', which must be inside the folder of the model"));
+        let outside = || Err(format!("its values are in '{location}', which must be inside the folder of the model"));
         if location.is_empty() || !is_below {
             return outside();
         }
         let path = folder.join(location);
         if !path.is_file() {
-            return Err(format!("its values lie in '{location}', which is not beside the file: bring it there, too"));
+            return Err(format!("its values are in '{location}', which is not beside the file: bring it there, too"));
         }
         let real =
             |path: &Path| path.canonicalize().map_err(|cause| format!("cannot find {}: {cause}", path.display()));

@@ -12,11 +12,11 @@ use crate::{Error, Result};
 /// A model file, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ModelFile {
-    /// Where it lies.
+    /// Where it is.
     pub path: PathBuf,
     /// Its bytes, all weights inside.
     pub onnx: Vec<u8>,
-    /// Whether weights lie in other files beside it.
+    /// Whether weights are in other files beside it.
     pub is_split: bool,
 }
 
@@ -27,7 +27,7 @@ impl ModelFile {
     /// As [`ModelFile::alone`]; [`Error::Model`] if the weights are not where the file says, or are too large for one file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = Self::alone(path)?;
-        // what is no ONNX is whoever's who reads its graph
+        // bytes that are not ONNX are an error of the code that reads the graph
         let is_split = Graph::decode(&file.name(), &file.onnx).is_ok_and(|graph| !graph.external_files.is_empty());
         let onnx = if is_split { external::whole(path, &file.onnx)? } else { file.onnx };
         Ok(Self { path: file.path, onnx, is_split })

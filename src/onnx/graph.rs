@@ -180,7 +180,7 @@ pub struct Graph {
     pub metadata: Vec<(String, String)>,
     /// The files beside it that hold weights, as it names them.
     pub external_files: BTreeSet<String>,
-    /// Weights that the file lists among its inputs, so that whoever runs it can replace them. Before version 4 of the format
+    /// Weights that the file lists among its inputs, so that a caller can replace them. Before version 4 of the format
     /// each one stood there, and none could be replaced.
     pub weights_as_inputs: usize,
     /// Whether weights are bfloat16.

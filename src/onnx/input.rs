@@ -29,7 +29,7 @@ impl InputSpec {
     /// decides, else the metadata, else `is_channels_first`, which says whether the graph tells so.
     ///
     /// # Errors
-    /// [`Error::Model`] if this is no input for RGB images, [`Error::Option`] if `layout` is missing or not the graph's.
+    /// [`Error::Model`] if this is not an input for RGB images, [`Error::Option`] if `layout` is missing or not the graph's.
     pub(crate) fn from_dims(
         dims: &[i64],
         element: Element,

@@ -18,7 +18,7 @@ use super::values::floats;
 use crate::tensor::Layout;
 use crate::{Error, Result};
 
-/// Images of the trial run where the graph leaves it open: a weight, whose first axis is no batch, is rarely as short.
+/// Images of the trial run where the graph leaves it open: a weight, whose first axis is not a batch, is rarely as short.
 const TRIAL_BATCH: usize = 2;
 
 /// A tensor that `layer` can name.

@@ -1,4 +1,4 @@
-//! The `sparkcider.*` entries of a model file, each beside the option that goes before it.
+//! The `sparkcider.*` entries of a model file, each beside the option that overrides it.
 
 use super::graph::Graph;
 use crate::{Error, Result};
@@ -48,7 +48,7 @@ pub(crate) enum Origin {
     User,
     /// The model file's metadata.
     File,
-    /// The description of the preparation that goes before them.
+    /// The description of the preparation that overrides them.
     Description,
 }
 

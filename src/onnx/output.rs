@@ -41,7 +41,7 @@ impl Output {
     ///
     /// # Errors
     /// [`Error::Model`] if the output does not have `n` rows, or axes that make no vector; [`Error::Option`] if the
-    /// layout of a map, the pooling of tokens or the number of those that are no patches is neither known nor said.
+    /// layout of a map, the pooling of tokens or the number of those that are not patches is neither known nor said.
     pub(crate) fn append(
         &self,
         shape: &[i64],

@@ -8,7 +8,7 @@ pub(super) const UINT8: i32 = 2;
 pub(super) const INT8: i32 = 3;
 pub(super) const BFLOAT16: i32 = 16;
 
-/// The value of `TensorProto.DataLocation` for a weight whose values lie in another file.
+/// The value of `TensorProto.DataLocation` for a weight whose values are in another file.
 pub(super) const EXTERNAL: i32 = 1;
 
 /// As bytes: files hold authors and licences in any encoding, and ONNX Runtime does not mind.
@@ -42,7 +42,7 @@ pub(super) struct TensorProto {
 }
 
 impl TensorProto {
-    /// Whether its values lie in another file.
+    /// Whether its values are in another file.
     pub(super) fn is_external(&self) -> bool {
         self.data_location == EXTERNAL
     }

@@ -47,7 +47,7 @@ impl Runtime {
             return Ok(runtime.clone());
         }
         let reason = |cause: String| Error::Runtime { reason: format!("cannot load {}: {cause}", library.display()) };
-        // ort panics on a library that is no ONNX Runtime or too old a one
+        // ort panics on a library that is not ONNX Runtime, or too old
         let built = catch_unwind(|| {
             let builder = ort::init_from(library).map_err(|error| error.to_string())?;
             builder.with_name("sparkcider").with_telemetry(false).build().map_err(|error| error.to_string())

@@ -62,7 +62,7 @@ impl Sessions {
         &self.checksum
     }
 
-    /// One more session. When the first is asked for, `accept` is given one that is to replace the very first, and says whether
+    /// One more session. When the first is requested, `accept` is given one that is to replace the very first, and says whether
     /// it gives the same numbers; from then on they share their weights.
     ///
     /// # Errors

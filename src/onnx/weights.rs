@@ -43,7 +43,7 @@ impl SharedWeights {
     /// A session of the graph as it is, which is optimised.
     pub(super) fn session(&self, runtime: &Runtime, intra_threads: usize) -> Result<Session, String> {
         runtime.session(intra_threads, GraphOptimizationLevel::Disable, |builder| {
-            // a kernel that cannot share what it makes of its weights is an error, which is no news to the user
+            // a kernel that cannot share what it makes of its weights is an error, which does not matter to the user
             let builder = builder.clone().with_log_level(LogLevel::Fatal)?;
             let mut builder = builder.with_prepacked_weights(&self.prepacked)?;
             for (name, weight) in &self.weights {

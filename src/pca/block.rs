@@ -21,7 +21,7 @@ impl Real for f32 {
         f64::from(self)
     }
 
-    #[allow(clippy::cast_possible_truncation)] // rounding to f32 is what is asked for
+    #[allow(clippy::cast_possible_truncation)] // rounding to f32 is what is requested
     fn narrow(value: f64) -> Self {
         value as Self
     }

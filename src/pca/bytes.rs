@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     /// One count that is a size in memory.
     pub(crate) fn size(&mut self) -> Result<usize> {
         let count = self.count()?;
-        usize::try_from(count).map_err(|_| self.corrupt(format!("{count} is no size")))
+        usize::try_from(count).map_err(|_| self.corrupt(format!("{count} is not a size")))
     }
 
     /// D: the number of features.
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     fn bytes_of(&self, n: usize, width: usize) -> Result<usize> {
-        n.checked_mul(width).ok_or_else(|| self.corrupt(format!("{n} is no size")))
+        n.checked_mul(width).ok_or_else(|| self.corrupt(format!("{n} is not a size")))
     }
 
     /// `n` finite numbers of 8 bytes, none below 0: variances, deviations.

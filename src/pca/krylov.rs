@@ -156,7 +156,7 @@ impl Krylov {
         }
         on_all_cores(|| {
             let Ritz { values, turn } = self.ritz()?;
-            // All of S V but the last directions' share lies in V, where u leaves nothing.
+            // All of S V but the last directions' share is in V, where u leaves nothing.
             let last = turn.subrows(turn.nrows() - self.outside.ncols(), self.outside.ncols());
             let left = product(self.outside.as_ref(), last);
             let residuals = values.iter().take(k).enumerate().filter(|(_, value)| **value > 0.0);

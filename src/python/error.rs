@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use crate::{Error, ErrorKind, Result};
 
 create_exception!(sparkcider, SparkciderError, PyException, "Root of the exceptions that sparkcider raises.");
-create_exception!(sparkcider, ImageDecodeError, SparkciderError, "The bytes are no image that sparkcider decodes.");
+create_exception!(sparkcider, ImageDecodeError, SparkciderError, "The bytes are not an image that sparkcider decodes.");
 create_exception!(sparkcider, ModelError, SparkciderError, "A model cannot be loaded or run.");
 create_exception!(sparkcider, PcaError, SparkciderError, "Data that no PCA can be fitted to or applied to.");
 

@@ -35,7 +35,7 @@ enum Source<'py> {
 /// Args:
 ///     model: `"pixels"`, the path of an ONNX file with one image input, or an extractor, whose twin this will be.
 ///     input_size: This and all other options are those of `sparkcider.FeatureExtractor`.
-///     description: Entries of metadata that go before those of the file, as pairs of a name and a text.
+///     description: Entries of metadata that override those of the file, as pairs of a name and a text.
 #[pyclass(frozen, subclass, name = "FeatureExtractor", module = "sparkcider._native")]
 pub struct PyFeatureExtractor {
     extractor: Locked<FeatureExtractor>,
@@ -194,7 +194,7 @@ impl PyFeatureExtractor {
         preparation(py, &self.decided)
     }
 
-    /// D of each layer by its name, in the order asked for; None unless `layer` was a list.
+    /// D of each layer by its name, in the order requested; None unless `layer` was a list.
     #[getter]
     fn layer_dims<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         self.layers.as_ref().map(|layers| layers.iter().map(|(name, dim)| (name, dim)).into_py_dict(py)).transpose()

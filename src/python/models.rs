@@ -35,7 +35,7 @@ pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> 
     })
 }
 
-/// Writes the ONNX file at `path` to `to`, with the weights inside that lie in files beside it. Returns the SHA-256 of what is
+/// Writes the ONNX file at `path` to `to`, with the weights inside that are in files beside it. Returns the SHA-256 of what is
 /// written in hexadecimal.
 #[pyfunction]
 #[pyo3(name = "_write_whole_model")]

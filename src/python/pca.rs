@@ -33,7 +33,7 @@ use crate::{Error, Result};
 #[pyclass(frozen, name = "Pca", module = "sparkcider._native")]
 pub struct PyPca {
     pca: Pca,
-    /// By centre and whiten, each made when it is first asked for.
+    /// By centre and whiten, each made when it is first requested.
     projections: [OnceLock<Projection>; 4],
 }
 

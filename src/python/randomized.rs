@@ -18,7 +18,7 @@ use crate::python::pca::{PyPca, keep};
 ///     basis: Bytes of `RandomizedPca.basis()`.
 ///
 /// Raises:
-///     ValueError: The bytes are no basis.
+///     ValueError: The bytes are not a basis.
 #[pyclass(frozen, name = "Sketch", module = "sparkcider._native")]
 pub struct PySketch {
     /// None after `from_bytes`: a sketch that is only merged needs no basis.
@@ -189,7 +189,7 @@ impl PyRandomizedPca {
     ///
     /// Raises:
     ///     ValueError: An option has a value that it cannot take.
-    ///     PcaError: There were less than two passes, or less was found than is asked for.
+    ///     PcaError: There were less than two passes, or less was found than is requested.
     #[pyo3(signature = (*, k=None, variance=None))]
     fn finish(&self, py: Python<'_>, k: Option<i64>, variance: Option<f64>) -> PyResult<PyPca> {
         let keep = keep(k, variance)?;

@@ -29,7 +29,12 @@ fn library_in(folder: &Path) -> Result<PathBuf> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(Error::Runtime { reason: format!("{LIBRARY_VARIABLE} names {}, which is no file", path.display()) })
+            Err(Error::Runtime {
+                reason: format!(
+                    "{LIBRARY_VARIABLE} is set to {}, which does not exist or is not a file",
+                    path.display()
+                ),
+            })
         };
     }
     let found = folder.read_dir().ok().and_then(|entries| {

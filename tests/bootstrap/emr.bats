@@ -62,12 +62,12 @@ fails_with() { # exit code, part of the one line that says why
     cmp "$MODEL" "$VENV/models/net.onnx"
 }
 
-@test "a missing model, and a file that is no model" {
+@test "a missing model, and a file that is not a model" {
     again --model "$BUCKET/models/none.onnx"
     fails_with 6 "cannot fetch $BUCKET/models/none.onnx: "
     echo "<html>" | aws s3 cp --quiet - "$BUCKET/models/page.onnx"
     again --model "$BUCKET/models/page.onnx"
-    fails_with 6 "page.onnx is no model: "
+    fails_with 6 "page.onnx is not a model: "
     [ ! -e "$VENV/models/page.onnx" ]
 }
 

@@ -1,4 +1,4 @@
-//! What the integration tests share: where the fixtures and the ONNX Runtime of the wheel lie.
+//! What the integration tests share: where the fixtures and the ONNX Runtime of the wheel are.
 
 use std::env;
 use std::path::PathBuf;

@@ -304,7 +304,7 @@ def test_a_missing_input_is_one_line_and_leaves_nothing(
     words = ["run", "--input", f"{tmp_path}/nowhere", "--output", f"{tmp_path}/out", "--model", "pixels"]
     assert cli.main([*words, "--engine", engine]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"engine    {engine} (as asked for)"
+    assert lines[0] == f"engine    {engine} (as requested)"
     assert lines[-2:] == [
         f"input     {tmp_path}/nowhere ...",
         f"sparkcider: input file:{tmp_path}/nowhere does not exist",
@@ -315,7 +315,7 @@ def test_a_missing_input_is_one_line_and_leaves_nothing(
 def test_without_a_model_the_command_lists_those_at_hand(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["run", "--input", "in", "--output", "out"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("sparkcider: --model is required. At hand: fruits-tiny, pixels.")
+    assert lines[0].startswith("sparkcider: --model is required. Available: fruits-tiny, pixels.")
     assert "sparkcider export mobilenet_v2" in lines[-1]
     assert len(lines) <= 4
 

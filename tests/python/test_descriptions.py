@@ -210,7 +210,7 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path):
 
 
 def test_pixels_have_no_description(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"preprocessing must be left out, as pixels is no file, got 'a\.json'"):
+    with pytest.raises(ValueError, match=r"preprocessing must be left out, as pixels is not a file, got 'a\.json'"):
         FeatureExtractor("pixels", preprocessing="a.json")
     assert FeatureExtractor("pixels", preprocessing="none").embedding_dim == FeatureExtractor("pixels").embedding_dim
     assert not list(tmp_path.iterdir())

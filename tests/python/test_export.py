@@ -76,7 +76,7 @@ def test_what_the_libraries_decide_themselves_is_refused(tmp_path: Path) -> None
         export("some", tmp_path / "x.onnx", source="timm", input_size=64)
     with pytest.raises(ValueError, match=r"^networks of huggingface have their own pooling: leave pooling at avg, got"):
         export("owner/some", tmp_path / "x.onnx", source="huggingface", pooling="max")
-    with pytest.raises(ValueError, match=r"^to must be given, as owner/some is no name of a file$"):
+    with pytest.raises(ValueError, match=r"^to must be given, as owner/some is not the name of a file$"):
         export("owner/some", source="huggingface")
     with pytest.raises(ValueError, match=r"^transformers loads folders: give one as the name"):
         export("owner/some", tmp_path / "x.onnx", source="huggingface", weights=str(tmp_path))

@@ -30,7 +30,7 @@ TOLERANCE = 1e-6
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images of each label, one broken file, one that is no image, and two that are no input."""
+    """Two images of each label, one broken file, one that is not an image, and two that are not input."""
     folder = tmp_path_factory.mktemp("images")
     write_samples(folder, images_per_label=2)
     (folder / "Lime" / "notes.txt").write_text("no image")
@@ -318,7 +318,7 @@ def test_a_missing_and_an_empty_input_say_so(run: Run, tmp_path: Path):
 
 def test_input_and_output_must_lie_apart(run: Run, images: Path):
     for source, out in ((images, images / "out"), (images, images), (images / "Lime", images), (images / "*", images)):
-        with pytest.raises(ValueError, match="lie inside one another; keep them apart"):
+        with pytest.raises(ValueError, match="are inside one another; keep them apart"):
             run(config(source, out, mode="overwrite"))
 
 

@@ -202,8 +202,8 @@ def test_ctrl_c_finishes_the_block_and_leaves_no_half_result(test_data: Path, tm
             {},
             ("spark", "the input is a table of Spark's catalog"),
         ),
-        ({"engine": "embedded"}, {"session": True}, ("embedded", "as asked for")),
-        ({"engine": "spark"}, {}, ("spark", "as asked for")),
+        ({"engine": "embedded"}, {"session": True}, ("embedded", "as requested")),
+        ({"engine": "spark"}, {}, ("spark", "as requested")),
     ],
 )
 def test_the_engine_is_chosen_for_a_reason(settings: dict[str, Any], facts: dict[str, Any], choice: tuple[str, str]):
@@ -226,7 +226,7 @@ def test_workers_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.Monke
     assert plan_workers(14_000_000, None) == (8, "one for each core")
     monkeypatch.setattr(machine, "available_memory", lambda: 1 << 30)
     assert plan_workers(100_000_000, None) == (1, "8 cores, but 1.1 GB of memory")
-    assert plan_workers(100_000_000, 6) == (6, "as asked for")
+    assert plan_workers(100_000_000, 6) == (6, "as requested")
 
 
 def test_an_image_over_its_share_waits_until_it_is_alone():

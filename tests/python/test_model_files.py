@@ -88,10 +88,10 @@ def test_a_link_into_the_cache_of_a_hub_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("../outside", "its values lie in '../outside', which must be inside the folder of the model"),
-        ("/etc/hostname", "its values lie in '/etc/hostname', which must be inside the folder of the model"),
-        ("link", "its values lie in 'link', which must be inside the folder of the model"),
-        ("missing", "its values lie in 'missing', which is not beside the file: bring it there, too"),
+        ("../outside", "its values are in '../outside', which must be inside the folder of the model"),
+        ("/etc/hostname", "its values are in '/etc/hostname', which must be inside the folder of the model"),
+        ("link", "its values are in 'link', which must be inside the folder of the model"),
+        ("missing", "its values are in 'missing', which is not beside the file: bring it there, too"),
         ("short", "its values end behind the end of FOLDER/short, which has 3 bytes"),
     ],
 )

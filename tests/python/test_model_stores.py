@@ -87,7 +87,7 @@ def test_a_wrong_checksum_is_refused_and_never_cached(cache: Path, monkeypatch: 
     assert files(cache) == []
 
 
-def test_a_damaged_cached_file_is_brought_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cached_file_is_brought_again(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, TINY.read_bytes(), version="1")
     path = Path(models.resolve("s3://bucket/model.onnx"))
     path.write_bytes(b"damaged")

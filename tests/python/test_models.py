@@ -110,7 +110,7 @@ def test_show_refuses_what_is_no_onnx(tmp_path: Path) -> None:
 
 
 def test_pixels_has_nothing_to_show() -> None:
-    with pytest.raises(ValueError, match=r"^pixels is no file"):
+    with pytest.raises(ValueError, match=r"^pixels is not a file"):
         models.show("pixels")
 
 
@@ -189,7 +189,7 @@ def test_several_image_inputs_are_named() -> None:
 def test_weights_in_a_file_without_a_name_are_refused(tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "outside.onnx", ["N", 3, 8, 8], external=True)
     with pytest.raises(
-        ModelError, match=r"outside\.onnx: weight 'kernel': its values lie in another file, which is not"
+        ModelError, match=r"outside\.onnx: weight 'kernel': its values are in another file, which is not"
     ):
         models.resolve(path)
 

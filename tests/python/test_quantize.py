@@ -65,7 +65,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_metadata_is_set_anew_and_the_rest_stays() -> None:
+def test_metadata_is_set_again_and_the_rest_stays() -> None:
     model = onnx.load(TINY)
     set_metadata(model, {"filter": "lanczos", "origin": "here"})
     found = {entry.key: entry.value for entry in model.metadata_props}

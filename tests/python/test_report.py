@@ -387,7 +387,7 @@ def test_any_parquet_of_features_gets_a_report(browser: Browser, tmp_path: Path,
         assert page.locator("#outliers tbody tr").count() == 40
 
 
-def test_a_report_is_made_anew_of_a_finished_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_report_is_made_again_of_a_finished_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     before = {path.name: path.read_bytes() for path in (result / "findings").iterdir()}
     for path in (result / "findings").iterdir():
         path.unlink()

@@ -122,7 +122,7 @@ def test_each_library_that_needs_a_newer_glibc_is_named(check_wheel, elf, tmp_pa
 def test_a_module_that_is_no_release_build_is_refused(check_wheel, tmp_path, line, says):
     library = macho(14).replace(b"sparkcider build: release", line)
     wheel = write(tmp_path, MAC, files_of(MAC, library))
-    assert list(check_wheel.faults_of(wheel)) == [f"{NATIVE} is no release build: {says}"]
+    assert list(check_wheel.faults_of(wheel)) == [f"{NATIVE} is not a release build: {says}"]
 
 
 def test_a_library_that_a_linux_need_not_have_is_refused(check_wheel, elf, tmp_path):

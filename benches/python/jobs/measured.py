@@ -58,7 +58,7 @@ class Timed(NamedTuple):
 
     Attributes:
         run: The process.
-        limit: Images/s of onnxruntime alone, the mean of before and after; nan where it was not asked for.
+        limit: Images/s of onnxruntime alone, the mean of before and after; nan where it was not requested.
     """
 
     run: Run

@@ -162,7 +162,7 @@ def _worker_python() -> Finding | None:
         return None
     path = shutil.which(chosen)
     if path is None:
-        return Finding("PYSPARK_PYTHON", FAILED, f"{chosen} is no program here", f"set it to {sys.executable}")
+        return Finding("PYSPARK_PYTHON", FAILED, f"{chosen} is not a program here", f"set it to {sys.executable}")
     code = "import platform, sparkcider; print(platform.python_version())"
     answer = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     if answer.returncode != 0:
@@ -249,7 +249,7 @@ def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        # pyspark of a cluster lies on PYTHONPATH without the metadata of an installation
+        # pyspark of a cluster is on PYTHONPATH without the metadata of an installation
         try:
             module = importlib.import_module(package)
         except Exception:  # noqa: BLE001 - a broken installation may raise anything

@@ -99,7 +99,7 @@ def _add_quantize(commands: Any) -> None:
         "--normalization",
         type=normalization,
         metavar="|".join(PRESETS) + "|M,M,M/S,S,S",
-        help="preset, or mean/std of R,G,B in [0, 1] (default: what the model's file says)",
+        help="preset, or mean/std of R,G,B in [0, 1] (default: from the model's file)",
     )
     finish_command(command, _quantize)
 

@@ -147,16 +147,16 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
         "--normalization",
         type=normalization,
         metavar="|".join(PRESETS) + "|M,M,M/S,S,S",
-        help="preset, or mean/std of R,G,B in [0, 1] (default: what the model's file says; pixels: unit)",
+        help="preset, or mean/std of R,G,B in [0, 1] (default: from the model's file; pixels: unit)",
     )
-    add("--layout", choices=LAYOUTS, help="(default: what the model's graph says)")
+    add("--layout", choices=LAYOUTS, help="(default: from the model's graph)")
     add("--color-order", choices=COLOR_ORDERS, help="(default: the normalization's own)")
     add("--pooling", choices=POOLINGS, help="of a map (default: avg) or tokens (default: cls of last_hidden_state)")
     add(
         "--prefix-tokens",
         type=int,
         metavar="N",
-        help="mean_tokens: tokens before those of the patches (default: what the graph says)",
+        help="mean_tokens: tokens before those of the patches (default: from the graph)",
     )
     add(
         "--layer",
@@ -166,12 +166,12 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     add(
         "--layer-layout",
         choices=LAYOUTS,
-        help="axes of a 4-D output (default: what the graph's operators say)",
+        help="axes of a 4-D output (default: from the graph)",
     )
     add(
         "--l2-normalize",
         action=argparse.BooleanOptionalAction,
-        help="divide each vector by its Euclidean norm (default: what the model's file says, else off)",
+        help="divide each vector by its Euclidean norm (default: from the model's file, else off)",
     )
     add("--intra-threads", type=int, metavar="N", help="threads of one Spark task (default: 1)")
     add("--decode", choices=DECODINGS, help="scaled: large JPEGs at the scale that the input needs (default: exact)")
@@ -274,7 +274,7 @@ def _run(options: argparse.Namespace) -> int:
 def _model_advice() -> str:
     names = ", ".join(available())
     return (
-        f"sparkcider: --model is required. At hand: {names}, pixels.\n"
+        f"sparkcider: --model is required. Available: {names}, pixels.\n"
         "Any ONNX file with one image input works, by its path or URI. To make one that --model finds by its name:\n"
         "  sparkcider export mobilenet_v2"
     )

@@ -129,7 +129,7 @@ def threads_of(threads: int | None) -> int:
 
 
 def check_k(k: int) -> None:
-    """ValueError if k is no number of neighbours."""
+    """ValueError if k is not a number of neighbours."""
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
 

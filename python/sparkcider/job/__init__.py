@@ -4,7 +4,7 @@
                                 error_kind (a word of `sparkcider.error_kinds`), digest, fingerprint, thumbnail (as
                                 `sparkcider.contents.PREVIEWS` says)
     OUT/pca                     path, label, pca (array<float>) of the images that have features
-    OUT/features-json, -csv     path, label, features, error, error_kind as JSON lines or CSV, if asked for; pca-json,
+    OUT/features-json, -csv     path, label, features, error, error_kind as JSON lines or CSV, if requested; pca-json,
                                 pca-csv alike
     OUT/pca-model               the fitted PCAModel, for PCAModel.load
     OUT/explained_variance.csv  component, ratio, cumulative

@@ -68,8 +68,8 @@ def scaled_advice(config: JobConfig, images: object, seconds: Mapping[str, float
         seconds: Of the workers, by step: `decoding` and others.
 
     Returns:
-        None where the job decodes scaled already, it was short, decoding is a small part of it, the images are no files
-        that this process can read, or the gain is small.
+        None where the job decodes scaled already, it was short, decoding is a small part of it, the images are not
+        files that this process can read, or the gain is small.
     """
     total = sum(seconds.values())
     share = seconds.get("decoding", 0.0) / total if total else 0.0

@@ -1,7 +1,7 @@
 """The job on Spark. The driver lists the files once; tasks fetch their files, so only features cross the JVM.
 
 Where the workers cannot open the files by themselves, Spark reads them (`binaryFile`), as it reads tables: a file
-system that only Hadoop has, or credentials that stand in Spark's settings.
+system that only Hadoop has, or credentials that are in Spark's settings.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ ENGINES = ("auto", "embedded", "spark")
 TABLE = "table:"
 """An input that begins so names a table of Spark's catalog."""
 DEFAULT_VARIANCE = 0.9
-"""Share of the variance that is kept where neither a number of components nor a share is asked for."""
+"""Share of the variance that is kept where neither a number of components nor a share is requested."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class JobConfig:
         if self.mode not in MODES:
             raise ValueError(f"mode must be {' or '.join(MODES)}, got {self.mode!r}")
         if self.resume and self.mode == "overwrite":
-            raise ValueError("resume goes on with what is there and mode 'overwrite' starts anew: give one of them")
+            raise ValueError("resume goes on with what is there and mode 'overwrite' starts over: give one of them")
         if self.max_error_rate is not None and not 0.0 <= self.max_error_rate <= 1.0:
             raise ValueError(f"max_error_rate must be in [0, 1], got {self.max_error_rate}")
         if self.engine not in ENGINES:
@@ -125,7 +125,7 @@ class JobConfig:
 
     def _check_input(self) -> None:
         for name, uri in (("input", self.input), ("output", self.output)):
-            if re.match("[^/]*://[^/@]*:[^/]*@", uri):  # it would stand in each path, in every log
+            if re.match("[^/]*://[^/@]*:[^/]*@", uri):  # it would be in each path and each log
                 raise ValueError(f"{name} has a password in its URI; leave it to the environment, a profile or a role")
         if self.label_regex is not None:
             check_label_regex(self.label_regex)

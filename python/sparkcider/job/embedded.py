@@ -300,7 +300,7 @@ class _Embedding:
 
 
 def _join_parts(partial: Partial) -> None:
-    """Writes the features anew in full parts."""
+    """Writes the features again in full parts."""
     folder = put_aside(partial)
     with PartWriter(partial, "features", FEATURES, part_seconds=float("inf")) as writer:
         for group in groups_of(parts_in(folder), FEATURES.names):

@@ -55,7 +55,7 @@ def choose_engine(
         environment: Environment variables. Default: those of this process.
 
     Raises:
-        ValueError: The embedded engine was asked for, and the input is a table of Spark's catalog or Spark settings
+        ValueError: The embedded engine was requested, and the input is a table of Spark's catalog or Spark settings
             were given.
 
     Example:
@@ -68,9 +68,9 @@ def choose_engine(
     environment = os.environ if environment is None else environment
     if config.engine == "embedded":
         _check_embedded(config, settings=settings)
-        return Choice("embedded", "as asked for")
+        return Choice("embedded", "as requested")
     if config.engine == "spark":
-        return Choice("spark", "as asked for")
+        return Choice("spark", "as requested")
     others = [
         scheme
         for scheme in (scheme_of(config.input), scheme_of(config.output))

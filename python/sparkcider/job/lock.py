@@ -83,7 +83,7 @@ def _check_stale(files: Files, uri: str, *, take_over: bool) -> None:
         )
     if not take_over:
         raise FileExistsError(
-            f"{folder} holds the unfinished work of {who}; --resume goes on with it, --mode overwrite starts anew"
+            f"{folder} holds the unfinished work of {who}; --resume goes on with it, --mode overwrite starts over"
         )
 
 

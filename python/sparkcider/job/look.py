@@ -69,7 +69,7 @@ def is_sampled(paths: pa.ChunkedArray[Any], share: float) -> pa.Array[Any]:
 
 
 def hash_limit(share: float) -> int:
-    """The CRC-32 below which a share of the paths lies."""
+    """The CRC-32 below which a share of the paths is."""
     return round(share * 2**32)
 
 

@@ -38,7 +38,7 @@ def plan_workers(model_bytes: int, asked: int | None) -> tuple[int, str]:
         asked: The user's number, which is taken as it is.
     """
     if asked is not None:
-        return asked, "as asked for"
+        return asked, "as requested"
     cores, memory = _native._available_cores(), available_memory()  # noqa: SLF001 - asks the native module what users need not
     fit = (memory - PROCESS_BYTES) // (IMAGE_BYTES + WEIGHTS_COPIES * model_bytes)
     if fit < cores:

@@ -1,4 +1,4 @@
-"""The folder that a job writes: `OUT` is complete or absent; until then everything lies in `OUT.partial`.
+"""The folder that a job writes: `OUT` is complete or absent; until then everything is in `OUT.partial`.
 
 Where a folder is renamed in one step (local disks, HDFS) a reader sees the old result or the new one, never a part.
 Object stores copy and delete instead: there the parts arrive one by one and ``summary.json`` last, so a reader waits
@@ -61,7 +61,7 @@ def unfinished(files: Files, uri: str, *, overwrite: bool, resume: bool = False)
     Args:
         files: How the output is reached.
         uri: The output's full URI, without a slash at the end.
-        overwrite: Replace an older result of this job, and start anew.
+        overwrite: Replace an older result of this job, and start over.
         resume: Go on with what an earlier run has left, and replace an older result.
 
     Yields:
@@ -98,7 +98,7 @@ def _check_unfinished(partial: Partial, *, overwrite: bool) -> None:
     if not overwrite:
         raise FileExistsError(
             f"{partial.uri} holds the unfinished work of an earlier run; --resume goes on with it, "
-            "--mode overwrite starts anew"
+            "--mode overwrite starts over"
         )
     for name in left:
         partial.files.remove(partial.child(name))
@@ -146,5 +146,5 @@ def _move(files: Files, source: str, target: str) -> None:
             files.rename(f"{target}/{name}", f"{source}/{name}")
         files.remove(target)
         raise
-    if files.exists(source):  # an object store may know no empty folder
+    if files.exists(source):  # an object store may have no empty folder
         files.remove(source)

@@ -43,11 +43,11 @@ _OF_A_WRITE = "_temporary"
 _OF_THE_RESULT = ("pca", "pca_k", "pca_variance", "standardize", "center", "formats", "to_table", "report")
 """Settings that change what a run writes beside the features."""
 
-_REMEDY = "--mode overwrite (mode='overwrite') starts anew"
+_REMEDY = "--mode overwrite (mode='overwrite') starts over"
 
 
 def dependencies(config: JobConfig, extractor: FeatureExtractor) -> dict[str, Any]:
-    """What must be the same for the features of two runs to stand in one table."""
+    """What must be the same for the features of two runs to be in one table."""
     runtime = "none" if config.model == "pixels" else _native._onnxruntime()[1]  # noqa: SLF001 - asks what users need not
     options = dict(config.options)
     description = extractor.resolved_options.get("preprocessing")
@@ -140,7 +140,7 @@ class Carrier(Protocol):
 
 
 def put_aside(partial: Partial) -> str:
-    """Moves the features away, to be written anew from there; a resumed run finds them if this one is killed."""
+    """Moves the features away, to be written again from there; a resumed run finds them if this one is killed."""
     folder = partial.child(f"{_ASIDE}{uuid.uuid4().hex[:8]}")
     partial.files.rename(partial.child("features"), folder)
     return folder

@@ -238,7 +238,7 @@ def _stages(
 
 
 def _remove_later_stages(partial: Partial) -> None:
-    """Removes what a run that failed after the features has left: it is made anew."""
+    """Removes what a run that failed after the features has left: it is made again."""
     for name in partial.files.children(partial.uri):
         if name not in ("features", JOB, LOCK):
             partial.files.remove(partial.child(name))
@@ -293,11 +293,11 @@ def _variance_csv(ratios: list[float]) -> str:
 
 
 def _check_apart(source: str, output: str) -> None:
-    """ValueError where one lies inside the other: results would be read as images, or images be replaced by results."""
+    """ValueError where one is inside the other: results would be read as images, or images be replaced by results."""
     base = re.split(r"[*?\[{]", source, maxsplit=1)[0]
     inside_input = base == source and f"{output}/".startswith(f"{base.rstrip('/')}/")
     if inside_input or f"{base}/".startswith(f"{output}/"):
-        raise ValueError(f"output {output} and input {source} lie inside one another; keep them apart")
+        raise ValueError(f"output {output} and input {source} are inside one another; keep them apart")
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Models by name, path or URI: found, checked, cached; what a model file says of itself.
+"""Models by name, path or URI: found, checked, cached; and the metadata of model files.
 
 A model is one ONNX file. Its `metadata_props` under `sparkcider.*` say how it is to be fed; docs/models.md lists them.
 """
@@ -37,17 +37,17 @@ PREFIX = "sparkcider."
 """Of the metadata keys that this package writes and reads."""
 
 PREPLACED = "local:"
-"""Spark's own scheme for a file that lies at the same path on each node: nothing is sent."""
+"""Spark's own scheme for a file that is at the same path on each node: nothing is sent."""
 
 _BUNDLED = Path(__file__).parents[1] / "pretrained"
 """Models inside the package, NAME.onnx each."""
 
 
 class ModelCard(NamedTuple):
-    """What a model file says of itself.
+    """The facts and metadata of a model file.
 
     Attributes:
-        path: Where it lies.
+        path: Where it is.
         checksum: SHA-256 in hexadecimal.
         opset: Version of its operators.
         inputs: Name and axes of each input; 0 for a dynamic axis, None where their number is open.
@@ -92,12 +92,12 @@ def resolve(model: str | os.PathLike[str]) -> str:
             `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `https://`, `hf://`); `#sha256=HEX` behind it is checked.
 
     Returns:
-        The path; `pixels` for the model that is no file.
+        The path; `pixels` for the model that is not a file.
 
     Raises:
         FileNotFoundError: There is no such file, or the named model was not made on this machine yet.
-        ModelError: The file cannot be read, is cut short, is no ONNX, or has another checksum.
-        ValueError: Nobody knows the name or such a URI.
+        ModelError: The file cannot be read, is cut short, is not ONNX, or has another checksum.
+        ValueError: The name or the scheme of the URI is unknown.
 
     Example:
         >>> resolve("pixels")
@@ -133,10 +133,10 @@ def one_file(path: str | os.PathLike[str]) -> Path:
         path: As `resolve` gives it.
 
     Returns:
-        The path itself; for a model whose weights lie in files beside it, the file of the cache that has them inside.
+        The path itself; for a model whose weights are in files beside it, the file of the cache that has them inside.
 
     Raises:
-        ModelError: The file is no ONNX; or the files of its weights are not beside it, or too large for one file.
+        ModelError: The file is not ONNX; or the files of its weights are not beside it, or too large for one file.
     """
     external_files = _model_summary(path)[4]
     return cache.joined(Path(path), external_files) if external_files else Path(path)
@@ -165,7 +165,7 @@ def hub_commit(model: str | os.PathLike[str]) -> str | None:
 
 
 def preplaced(model: str | os.PathLike[str]) -> bool:
-    """Whether the user says that the file lies at the same path on each node."""
+    """Whether the user says that the file is at the same path on each node."""
     return os.fspath(model).startswith(PREPLACED)
 
 
@@ -187,14 +187,14 @@ def backbone(name: str) -> str:
 
 
 def show(model: str | os.PathLike[str]) -> ModelCard:
-    """What a model file says of itself; runs nothing.
+    """Reads the facts and metadata of a model file; runs nothing.
 
     Args:
         model: As in `resolve`.
 
     Raises:
-        ModelError: The file is no ONNX; and as `resolve`.
-        ValueError: The model is no file.
+        ModelError: The file is not ONNX; and as `resolve`.
+        ValueError: The model is not a file.
     """
     path = _file(model)
     opset, inputs, outputs, metadata, _, usual, slow = _model_summary(path)
@@ -228,7 +228,7 @@ def layers(
 def _file(model: str | os.PathLike[str]) -> Path:
     path = resolve(model)
     if path == "pixels":
-        raise ValueError("pixels is no file: it resizes and flattens, and has no layers")
+        raise ValueError("pixels is not a file: it resizes and flattens, and has no layers")
     return Path(path)
 
 

@@ -6,7 +6,7 @@
         named/NAME.onnx         what `sparkcider export NAME` made
 
 A file comes into the cache by rename, after its length, its checksum and its graph are found right; when it is taken
-out its checksum is computed again. A model whose weights lie in other files becomes one file here: so one checksum
+out its checksum is computed again. A model whose weights are in other files becomes one file here: so one checksum
 stands for all of it, and one file is sent to executors.
 """
 
@@ -33,12 +33,12 @@ _BLOCK = 1 << 20
 
 
 def folder() -> Path:
-    """Where the cache lies; it need not be there yet."""
+    """Where the cache is; it need not be there yet."""
     return Path(os.environ.get("SPARKCIDER_CACHE") or Path.home() / ".cache" / "sparkcider")
 
 
 def named_folder() -> Path:
-    """Where exported models lie as NAME.onnx, or will."""
+    """The folder of exported models, each NAME.onnx; it need not exist yet."""
     return folder() / "named"
 
 
@@ -51,7 +51,7 @@ def fetch(uri: str, checksum: str | None) -> Path:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ModelError: It cannot be read, is cut short, is no ONNX, or has another checksum.
+        ModelError: It cannot be read, is cut short, is not ONNX, or has another checksum.
     """
     if checksum is not None:
         found = cached(checksum)
@@ -71,14 +71,14 @@ def fetch(uri: str, checksum: str | None) -> Path:
 
 
 def joined(path: Path, external_files: list[str]) -> Path:
-    """The model at `path` as one file of the cache, with the weights inside that lie in files beside it.
+    """The model at `path` as one file of the cache, with the weights inside that are in files beside it.
 
     Args:
         path: Of an ONNX file.
         external_files: The files that it names.
 
     Raises:
-        ModelError: One of them is not there, is cut short or lies outside the folder, or one file cannot hold all.
+        ModelError: One of them is not there, is cut short or is outside the folder, or one file cannot hold all.
     """
     reference = folder() / "references" / sha256(f"joined:{path.absolute()}".encode()).hexdigest()
     version = _versions([path, *(path.parent / name for name in external_files)])
@@ -124,7 +124,7 @@ def _part() -> Iterator[str]:
 
 
 def keep(content: bytes, checksum: str) -> Path:
-    """The place in the cache of a file whose bytes are at hand; written only if it is not there.
+    """The place in the cache of a file whose bytes are in memory; written only if it is not there.
 
     Args:
         content: All of an ONNX file.
@@ -181,7 +181,7 @@ def _store_split(part: str, external_files: list[str], uri: str) -> str:
             file = Path(place, location)
             if not location or ".." in file.parts or Path(location).is_absolute() or "?" in name or file == model:
                 raise ModelError(
-                    f"{shown}: its weights lie in {location!r}, which cannot be found beside it: bring both files into "
+                    f"{shown}: its weights are in {location!r}, which cannot be found beside it: bring both files into "
                     "one folder of this machine"
                 )
             file.parent.mkdir(parents=True, exist_ok=True)

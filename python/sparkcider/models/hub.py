@@ -1,7 +1,7 @@
 """Models of the Hugging Face Hub, by `huggingface_hub` and into its own cache: `hf://OWNER/NAME`.
 
 `hf://OWNER/NAME@REVISION` takes a branch, a tag or a commit, `#file=onnx/model_quantized.onnx` another file than
-`onnx/model.onnx`. What describes the preparation, and the weights that lie beside the file, come with it.
+`onnx/model.onnx`. What describes the preparation, and the weights that are beside the file, come with it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class HubModel(NamedTuple):
 
 
 def fetch(reference: str) -> Path:
-    """The ONNX file that a reference names, in the cache of `huggingface_hub`; other files that it needs lie beside it.
+    """The ONNX file that a reference names, in the cache of `huggingface_hub`; other files that it needs are beside it.
 
     Without a connection, or with `HF_HUB_OFFLINE=1`, what the cache has is taken.
 

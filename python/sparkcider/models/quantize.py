@@ -35,7 +35,7 @@ SPEED_IMAGES = 8
 
 
 class Sample(NamedTuple):
-    """An image and the folder that it lies in."""
+    """An image and the folder that it is in."""
 
     label: str
     content: bytes
@@ -49,7 +49,7 @@ class QuantizationReport(NamedTuple):
         cosine_min: Smallest cosine of an int8 embedding to its float32 one.
         cosine_median: Their median.
         nearest_agreement: Share of images whose nearest calibration image is the same one with both models.
-        accuracy: Share of images whose nearest calibration image lies in a folder of the same name, (float32, int8);
+        accuracy: Share of images whose nearest calibration image is in a folder of the same name, (float32, int8);
             None for images of one folder.
         variance_difference: Largest difference of the cumulative explained variance of the first 50 components.
         speed_ratio: Time of float32 over time of int8, from encoded bytes, one thread; median of paired runs.
@@ -125,7 +125,7 @@ def quantize(
             int8.metadata_props.remove(entry)  # those of the original
         set_metadata(int8, {**metadata, "quantized": done})
         made.write_bytes(int8.SerializeToString())
-        # `layer` and all else as said: both models are asked for the same
+        # `layer` and all else as said: both models get the same
         report = _report(original, FeatureExtractor(made, **native), calibration, judges)
         report = report._replace(size_ratio=path.stat().st_size / made.stat().st_size)
         upload(made, str(to))
@@ -170,7 +170,7 @@ _PREPARATION = frozenset(
         "background", "normalization", "color_order",
     }
 )  # fmt: skip
-"""What a description goes before, as in `src/onnx/metadata.rs`."""
+"""What a description overrides, as in `src/onnx/metadata.rs`."""
 
 
 def _metadata(

@@ -69,5 +69,5 @@ REGISTRY: Mapping[str, Backbone] = {
 
 
 def comparable(name: str) -> str:
-    """The name without what spellings differ in: case and all that is no letter or digit."""
+    """The name without what spellings differ in: case and all that is not a letter or digit."""
     return re.sub("[^a-z0-9]", "", name.lower())

@@ -74,7 +74,7 @@ def directions(spec: PcaSpec, width: int) -> int:
 
 
 def iterated(collect: Callable[[bytes], RowSum[Sketch]], rules: RowRules, width: int, spec: PcaSpec) -> Fitted:
-    """Block Krylov iteration until each component asked for is right to `TOLERANCE`.
+    """Block Krylov iteration until each requested component is right to `TOLERANCE`.
 
     Args:
         collect: One pass over all rows: the basis (`RandomizedPca.basis`) to the rows' sketch, checked.
@@ -112,7 +112,7 @@ def iterated(collect: Callable[[bytes], RowSum[Sketch]], rules: RowRules, width:
 
 
 def _residual(solver: RandomizedPca, spec: PcaSpec) -> float | None:
-    """Of the components asked for; None while they are not found."""
+    """Of the requested components; None while they are not found."""
     if spec.k is not None:
         return solver.residual(spec.k)
     try:

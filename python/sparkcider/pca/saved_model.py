@@ -38,8 +38,8 @@ def pca_model_stage(
         pca: The fitted PCA.
         moments: What it was fitted to, for `update`; None after the randomized solver.
         n_invalid: Rows that the fit left out.
-        k: Number of components that was asked for; or give `variance`.
-        variance: Share of the variance that was asked for.
+        k: Number of components that was requested; or give `variance`.
+        variance: Share of the variance that was requested.
         standardize: Whether features were standardised.
         center: Whether `transform` takes the mean off; standardised features are always centred.
         input_col: Column that `transform` reads.

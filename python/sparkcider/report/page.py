@@ -25,7 +25,7 @@ def render(summary: dict[str, Any], rows: pa.Table, findings: Findings | None) -
     """The report as HTML, below 8 MB.
 
     Args:
-        summary: What the job says of itself: `summary.json`; of other features what is known of it.
+        summary: The facts of the job: `summary.json`; of other features what is known of it.
         rows: The images that have features: path, and if there is one label, thumbnail (JPEG) and pca (k floats).
         findings: What was found among them, if that was looked for.
 
@@ -52,7 +52,7 @@ def render(summary: dict[str, Any], rows: pa.Table, findings: Findings | None) -
 
 
 def as_json(data: Any) -> str:
-    """JSON that can stand in a script element: no text in it can end the element or begin a comment."""
+    """JSON that can be inside a script element: no text in it can end the element or begin a comment."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -14,7 +14,7 @@ from sparkcider.saved_stage import MODEL
 from sparkcider.version import __version__
 
 PIXELS, CHECKSUM = "pixels", "#sha256="
-"""Words of `resolve`: the model that is no file, and the mark before the checksum of one."""
+"""Words of `resolve`: the model that is not a file, and the mark before the checksum of one."""
 
 
 class CarriedModel(NamedTuple):
@@ -24,7 +24,7 @@ class CarriedModel(NamedTuple):
         name: The Param `model` of the stage when it was saved.
         reference: What `resolve` finds it by, with its checksum; or `pixels`.
         preprocessing: The Param `preprocessing` of the stage when it was saved.
-        description: What it named, or what lay beside the model.
+        description: What it named, or what was beside the model.
     """
 
     name: str
@@ -64,7 +64,7 @@ def restored(
         options: Keyword arguments of `FeatureExtractor`.
         arrays: Of the saved stage, intact.
         facts: Likewise; None: a stage of format 1, which says nothing of its network, or one without a model.
-        uri: Where the stage lies, for messages.
+        uri: Where the stage is, for messages.
 
     Raises:
         FileNotFoundError: The stage was saved without its model, which is not there.

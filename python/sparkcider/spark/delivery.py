@@ -40,7 +40,7 @@ def deliver(session: SparkSession, name: str, content: Callable[[], bytes]) -> N
             path.write_bytes(content())
             session.addArtifacts(str(path), file=True)
     else:
-        # Spark serves the file from where it lies to executors that join later: Spark's own folder lives as long.
+        # Spark serves the file from where it is to executors that join later: Spark's own folder lives as long.
         path = Path(SparkFiles.getRootDirectory(), name)
         path.write_bytes(content())
         session.sparkContext.addFile(str(path))

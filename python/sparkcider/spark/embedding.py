@@ -63,7 +63,7 @@ def embed_listed(
         batches: Rows whose first column is the number of a row group of the listing.
         listing: Name of the delivered file that `write_listing` made.
         model: The model to embed with.
-        locate: Where delivered files lie.
+        locate: Where delivered files are.
         thumbnails: Whether rows get thumbnails.
 
     Yields:
@@ -93,7 +93,7 @@ def embed_rows(
         batches: path, modified, content.
         label_regex: As in `labels_of`.
         model: The model to embed with.
-        locate: Where delivered files lie.
+        locate: Where delivered files are.
         thumbnails: Whether rows get thumbnails.
 
     Yields:

@@ -71,11 +71,11 @@ class PCAParams(StageParams):
         )
 
     def getK(self) -> int:
-        """Gives the number of components that was asked for."""
+        """Gives the number of components that was requested."""
         return int(self.getOrDefault(self.k))
 
     def getVariance(self) -> float:
-        """Gives the share of the variance that was asked for."""
+        """Gives the share of the variance that was requested."""
         return float(self.getOrDefault(self.variance))
 
     def getStandardize(self) -> bool:
@@ -99,7 +99,7 @@ class PCAParams(StageParams):
         return bool(self.getOrDefault(self.whiten))
 
     def getSolver(self) -> str:
-        """Gives the solver that was asked for."""
+        """Gives the solver that was requested."""
         return str(self.getOrDefault(self.solver))
 
     def getMaxK(self) -> int:

@@ -40,7 +40,7 @@ class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"
 
     The model is opened on the driver when `transform` is called, so that a bad model or option fails before any job.
     A saved stage holds the ONNX file, its checksum and how images are prepared. Loaded, it embeds with that file,
-    whatever lies at `model` by then, until `model` is set to another name.
+    whatever is at `model` by then, until `model` is set to another name.
     Each use of the features embeds the images again: write or cache them where they are used twice, as by `fit` and
     `transform` of a pipeline.
 

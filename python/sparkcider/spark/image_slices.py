@@ -31,7 +31,7 @@ SLICE_BYTES = 32 << 20
 
 
 class Lists(NamedTuple):
-    """Where the images of each row lie among those of a slice.
+    """Where the images of each row are among those of a slice.
 
     Attributes:
         offsets: The first image of each row, and the number of images.
@@ -138,7 +138,7 @@ def file_slices(files: Iterable[Fetched], rows: int) -> Iterator[list[Fetched]]:
     """Files in lists that end with `SLICE_ROWS` of them, or with the file that makes `SLICE_BYTES`.
 
     Args:
-        files: In their order; one more is asked for only where a list has room.
+        files: In their order; one more is requested only where a list has room.
         rows: Most files of the first list; each next one may have twice as many.
     """
     taken: list[Fetched] = []

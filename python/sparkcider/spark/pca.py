@@ -167,7 +167,7 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
         return pca_html("PCAModel", self._solved)
 
     def getK(self) -> int:
-        """Gives the number of components, whether k or variance was asked for."""
+        """Gives the number of components, whether k or variance was requested."""
         return self._solved.n_components_
 
     def getStandardize(self) -> bool:
@@ -209,7 +209,7 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
     def pc(self) -> DenseMatrix:
         """Components as columns: (D, k)."""
         rows, columns = self._solved.components_.shape
-        # A DenseMatrix lies column by column, so as components lie row by row.
+        # A DenseMatrix is stored column by column: the components row by row.
         return DenseMatrix(columns, rows, np.ascontiguousarray(self._solved.components_).ravel())
 
     @property
@@ -303,7 +303,7 @@ class PCAModel(PCAParams, Model, MLReadable["PCAModel"], MLWritable):
         """The schema after `transform`.
 
         Raises:
-            TypeError: inputCol is no column of features.
+            TypeError: inputCol is not a column of features.
             ValueError: There is no inputCol, outputCol or reconstructionErrorCol exists already, two of them are the
                 same, or rows are known not to have D values.
         """

@@ -120,7 +120,7 @@ class StandardScalerModel(ScalerParams, Model, MLReadable["StandardScalerModel"]
         """The schema after `transform`.
 
         Raises:
-            TypeError: inputCol is no column of features.
+            TypeError: inputCol is not a column of features.
             ValueError: There is no inputCol, outputCol exists already, the two are the same, or rows are known not to
                 have D values.
         """

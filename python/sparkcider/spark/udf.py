@@ -98,7 +98,7 @@ def model_reference(
     options = {name: _hashable(value) for name, value in options.items()}
     path = resolve(model)
     extractor = FeatureExtractor(path, **options)
-    options = dict(extractor.resolved_options)  # on executors no description lies beside the model
+    options = dict(extractor.resolved_options)  # on executors no description is beside the model
     reference = _model_file(session, path, extractor.checksum, options, send=not preplaced(model))
     return reference, extractor.embedding_dim
 

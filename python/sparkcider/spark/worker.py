@@ -59,7 +59,7 @@ class ModelFile(NamedTuple):
     """All that a task needs to know to open the model.
 
     Attributes:
-        file: Name of the delivered file; None for a model that is no file (`pixels`).
+        file: Name of the delivered file; None for a model that is not a file (`pixels`).
         checksum: What `FeatureExtractor.checksum` must be.
         options: Keyword arguments of `FeatureExtractor`, sorted, so that equal options are one cache entry.
     """
@@ -87,7 +87,7 @@ def embed(
         batches: `binary` or `string` arrays of any length; all of one type, but for the null type of all nulls. With
             `many` lists of `binary`.
         model: The model to embed with.
-        locate: Where delivered files lie.
+        locate: Where delivered files are.
         on_error: `null` leaves the row of a bad image null, `raise` stops.
         with_error: Yield a struct of features, error and its kind in place of features.
         in_flight: Most files that are fetched at a time.
@@ -144,7 +144,7 @@ def project(
     Args:
         batches: `list<float32 | float64>` arrays: D values per row, for `inverse_transform` k.
         file: Name of the delivered file, `Pca.to_bytes`.
-        locate: Where delivered files lie.
+        locate: Where delivered files are.
         to: What of `Pca` to call: `transform`, `inverse_transform` or `reconstruction_error`.
         rules: Names the rows in messages, and says whether a null row gives null or stops.
         options: Keyword arguments of the call.

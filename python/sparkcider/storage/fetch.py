@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sparkcider.storage.read_ahead import Reservation
 
 IN_FLIGHT, MOST_IN_FLIGHT = 32, 1024
-"""Requests at a time: unless asked for, and at most. Each is a thread."""
+"""Requests at a time: by default, and at most. Each is a thread."""
 
 AHEAD = 512
 """Paths taken before the content of the first of them is given: two slices of a Spark worker.

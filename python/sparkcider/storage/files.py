@@ -1,4 +1,4 @@
-"""The files of a result, over full URIs: local disks, and object stores where no JVM is at hand, by pyarrow."""
+"""The files of a result, over full URIs: local disks, and object stores without a JVM, by pyarrow."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Files(Protocol):
 
 
 class ArrowFiles:
-    """Files by pyarrow: local disks, and object stores where no JVM is at hand."""
+    """Files by pyarrow: local disks, and object stores without a JVM."""
 
     def __init__(self, uri: str) -> None:
         """Finds the file system of ``uri``; ValueError if pyarrow knows none for its scheme."""
@@ -142,7 +142,7 @@ def arrow_location(uri: str) -> tuple[arrow_fs.FileSystem, str]:
     """pyarrow's file system of a full URI, and the path in it; nothing in it is percent-encoded, as Hadoop reads it.
 
     Raises:
-        ValueError: pyarrow knows no file system for its scheme, or cannot open it.
+        ValueError: pyarrow has no file system for its scheme, or cannot open it.
     """
     if scheme_of(uri) == "file":
         return arrow_fs.LocalFileSystem(), literal_path(uri)

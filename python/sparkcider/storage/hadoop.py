@@ -100,7 +100,7 @@ def files_of(session: Any, uri: str) -> Files:
         uri: As `qualified` gives it.
 
     Raises:
-        ValueError: pyarrow knows no file system for it.
+        ValueError: pyarrow has no file system for it.
     """
     return ArrowFiles(uri) if scheme_of(uri) == "file" or not is_classic(session) else HadoopFiles(session, uri)
 

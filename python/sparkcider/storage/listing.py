@@ -1,6 +1,6 @@
 """Lists the files of a folder, file or glob without Spark, by the rules of its binaryFile reader that looks everywhere.
 
-What differs on purpose: files of no bytes are listed, which Spark leaves out; a link to a folder that it lies in is not
+What differs on purpose: files of no bytes are listed, which Spark leaves out; a link to a folder that it is in is not
 followed, which Spark does 40 times; names that are not UTF-8 are left out with a warning, by Spark without.
 """
 
@@ -133,7 +133,7 @@ def _fitting(tree: _Local | _Remote, folder: str, part: re.Pattern[str] | str) -
 
 
 def _tree_of(uri: str) -> tuple[_Local | _Remote, str]:
-    """Where a URI lies, and the path or glob in it."""
+    """Where a URI is, and the path or glob in it."""
     if scheme_of(uri) in ("", "file"):
         path = literal_path(uri) if scheme_of(uri) else os.path.abspath(uri)  # noqa: PTH100 - links stay as they are
         return _Local(), "/" + os.path.normpath(path).lstrip("/")
@@ -150,7 +150,7 @@ class _Local:
     prefix = "file:"
 
     def __init__(self) -> None:
-        """Knows no file yet."""
+        """Has no files yet."""
         self._unreadable: list[str] = []
 
     def entry(self, path: str) -> _Entry | None:
@@ -200,7 +200,7 @@ class _Local:
 
 
 def _leads_back(path: str) -> bool:
-    """Whether a folder is a link to one that it lies in."""
+    """Whether a folder is a link to one that it is in."""
     if not os.path.islink(path):  # noqa: PTH114
         return False
     target = os.stat(path)  # noqa: PTH116

@@ -46,7 +46,7 @@ def open_remote(uri: str) -> Iterator[Remote]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Nobody knows such a URI.
+        ValueError: The scheme of the URI is unknown.
         ModelError: The store cannot be read.
     """
     with _faults(uri, "read"):
@@ -61,7 +61,7 @@ def upload(path: Path, uri: str) -> None:
     A local file appears whole, by rename; an object of a store does so of itself.
 
     Raises:
-        ValueError: Nobody knows such a URI.
+        ValueError: The scheme of the URI is unknown.
         ModelError: The store cannot be written.
     """
     if "://" in uri and known_scheme(uri) not in ("file", "https"):

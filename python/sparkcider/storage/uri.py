@@ -62,7 +62,7 @@ def redacted_uri(uri: str) -> str:
         return uri
     parts = urllib.parse.urlsplit(uri)
     user, at, host = parts.netloc.rpartition("@")
-    # abfss://container@account: what stands before the @ is no secret unless there is a colon in it
+    # abfss://container@account: what stands before the @ is not secret unless there is a colon in it
     netloc = host if ":" in user or parts.scheme == "https" else user + at + host
     return urllib.parse.urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A directory of entries that lie in `bytes`.
+/// A directory of entries that are in `bytes`.
 pub(super) struct Directory<'a> {
     bytes: &'a [u8],
     big_endian: bool,
@@ -39,7 +39,7 @@ impl<'a> Directory<'a> {
         Some(directory)
     }
 
-    /// The entries that lie in the file whole.
+    /// The entries that are in the file whole.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let (size, field) = if self.big_tiff { (20, 12..20) } else { (12, 8..12) };
         let starts = (0..self.count).map_while(move |entry| self.start.checked_add(entry.checked_mul(size)?));

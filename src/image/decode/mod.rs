@@ -51,7 +51,7 @@ const GAVE_UP: &str = "the decoder gave up on damaged data";
 /// (H, W, 3) u8; H and W after the turn by EXIF.
 ///
 /// # Errors
-/// [`crate::Error::Decode`] if the bytes are no whole image of these formats, [`crate::Error::ImageTooLarge`] over the pixel limit, by
+/// [`crate::Error::Decode`] if the bytes are not a whole image of these formats, [`crate::Error::ImageTooLarge`] over the pixel limit, by
 /// the header alone.
 ///
 /// ```
@@ -113,7 +113,7 @@ fn decode_for(bytes: &[u8], options: &DecodeOptions, target: Option<&Target>) ->
 /// read, nothing is allocated by what it states, and the rest of the file may be missing.
 ///
 /// # Errors
-/// [`crate::Error::Decode`] if the bytes are no image of these formats, or end within the header.
+/// [`crate::Error::Decode`] if the bytes are not an image of these formats, or end within the header.
 ///
 /// ```
 /// use sparkcider::image::{decode, encode_jpeg};

@@ -31,7 +31,7 @@ impl Orientation {
         number.map_or(Self::UPRIGHT, Self::from_number)
     }
 
-    /// Whether the image lies on its side.
+    /// Whether the image is on its side.
     pub(super) fn swaps_sides(self) -> bool {
         self.0 >= 5
     }

@@ -71,7 +71,7 @@ impl FloatTaps {
         let count = exact.iter().map(|(_, weights)| weights.len()).max().unwrap_or(1);
         let mut found = Self { count, starts: Vec::new(), weights: vec![0.0; exact.len() * count] };
         for ((start, exact), weights) in exact.into_iter().zip(found.weights.chunks_exact_mut(count)) {
-            // moved left at the right border, so that all `count` positions lie inside the image
+            // moved left at the right border, so that all `count` positions are inside the image
             let moved = start.min(axis.input - count);
             weights[start - moved..][..exact.len()].copy_from_slice(&exact);
             found.starts.push(moved);

@@ -126,7 +126,7 @@ impl Resizer {
     }
 }
 
-/// Both passes, the first one just ahead of the second: between them lies no more than one output row is made of.
+/// Both passes, the first one just ahead of the second: between them is no more than one output row is made of.
 fn both(
     pixels: &[u8],
     width: usize,

@@ -16,7 +16,7 @@ const ROWS: usize = LANES / 4;
 /// One pixel of [`ROWS`] rows; the fourth channel means nothing.
 pub(super) type Column = [u8; LANES];
 
-/// Compiles a pass for each kind of CPU and calls that of the CPU at hand.
+/// Compiles a pass for each kind of CPU and calls that of this CPU.
 macro_rules! dispatch {
     ($(#[$doc:meta])* fn $name:ident = $pass:ident($($argument:ident: $type:ty),*)) => {
         $(#[$doc])*
@@ -51,7 +51,7 @@ dispatch! {
 }
 
 dispatch! {
-    /// One output row from `weights.len()` rows that lie one after the other.
+    /// One output row from `weights.len()` rows that are one after the other.
     fn vertical = vertical_pass(rows: &[u8], weights: &[i32], out: &mut [u8])
 }
 

@@ -74,7 +74,7 @@ impl Taps {
             exact.clear();
             exact.extend(span.clone().map(|x| axis.filter.weight((x as f64 - center + 0.5) * (1.0 / filter_scale))));
             let sum = exact.iter().sum::<f64>();
-            // moved left at the right border, so that all `count` positions lie inside the image
+            // moved left at the right border, so that all `count` positions are inside the image
             let start = span.start.min(axis.input - count);
             for (weight, exact) in weights[span.start - start..].iter_mut().zip(&exact) {
                 *weight = fixed(if sum == 0.0 { *exact } else { exact / sum });

@@ -15,7 +15,7 @@ use super::solution::not_solved;
 use crate::Result;
 
 /// A symmetric matrix (n, n) as Q T Q^T, T tridiagonal, and T's eigenvalues and eigenvectors: faer's own way through
-/// `self_adjoint_evd`, open before its last step, so that only the eigenvectors asked for are turned back by Q.
+/// `self_adjoint_evd`, open before its last step, so that only the requested eigenvectors are turned back by Q.
 pub(crate) struct Eigen {
     /// Ascending.
     pub values: Vec<f64>,

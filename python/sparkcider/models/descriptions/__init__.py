@@ -31,7 +31,7 @@ NAMES = ("preprocessor_config.json", "processor_config.json", "open_clip_config.
 """Files beside a model that may hold a description, in the order in which they are looked for."""
 
 HUB_FOLDER = "onnx"
-"""Where hubs keep ONNX files; the description lies in the folder above."""
+"""Where hubs keep ONNX files; the description is in the folder above."""
 
 NONE = "none"
 """The value of `preprocessing` that says: read no description."""
@@ -57,8 +57,8 @@ def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None)
 
     Raises:
         FileNotFoundError: There is no such file.
-        ModelError: It is no description, or says what is not supported.
-        ValueError: The model is `pixels`, which is no file.
+        ModelError: It is not a description, or says what is not supported.
+        ValueError: The model is `pixels`, which is not a file.
     """
     if isinstance(preprocessing, Description):
         return preprocessing
@@ -66,7 +66,9 @@ def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None)
         return None
     if os.fspath(model) == "pixels":
         if preprocessing is not None:
-            raise ValueError(f"preprocessing must be left out, as pixels is no file, got {os.fspath(preprocessing)!r}")
+            raise ValueError(
+                f"preprocessing must be left out, as pixels is not a file, got {os.fspath(preprocessing)!r}"
+            )
         return None
     if preprocessing is not None:
         return read(preprocessing)
@@ -75,7 +77,7 @@ def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None)
 
 
 def beside(model: Path) -> Path | None:
-    """The description that lies in the folder of a model file, or above a folder called `onnx`.
+    """The description that is in the folder of a model file, or above a folder called `onnx`.
 
     A `config.json` counts only if it has a `pretrained_cfg`: that of transformers is about the network.
     """
@@ -102,7 +104,7 @@ def read(reference: str | os.PathLike[str]) -> Description:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ModelError: It is no description, or says what is not supported.
+        ModelError: It is not a description, or says what is not supported.
 
     Example:
         >>> import pathlib, tempfile

@@ -24,7 +24,7 @@ def read(file: str, values: Mapping[str, Any], model: Mapping[str, Any] | None =
     Args:
         file: For messages.
         values: Its fields.
-        model: The `model_cfg` beside it: its `vision_cfg.image_size` goes before `size`, as in open_clip.
+        model: The `model_cfg` beside it: its `vision_cfg.image_size` overrides `size`, as in open_clip.
 
     Raises:
         ModelError: A field is not known, or changes pixels in a way that is not supported.

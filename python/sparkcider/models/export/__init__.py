@@ -88,7 +88,7 @@ def export(
     if source != "open_clip" and weights not in ("pretrained", "none") and not Path(weights).exists():
         raise FileNotFoundError(f"file of weights not found: {weights} (or give pretrained or none)")
     if to is None and "/" in name:
-        raise ValueError(f"to must be given, as {name} is no name of a file")
+        raise ValueError(f"to must be given, as {name} is not the name of a file")
     name, built = _built(name, source, input_size, pooling, weights)
     with tempfile.TemporaryDirectory(prefix="sparkcider-") as folder:
         path = Path(folder, "model.onnx")

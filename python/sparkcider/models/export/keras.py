@@ -163,7 +163,7 @@ def _spell_erfc(model: ModelProto) -> None:
 
 @contextmanager
 def _no_xla() -> Iterator[None]:
-    """Keras calls XLA for grouped convolutions (ConvNeXt), which TensorFlow cannot train without; ONNX knows no XLA."""
+    """Keras calls XLA for grouped convolutions (ConvNeXt), which TensorFlow cannot train without; ONNX has no XLA."""
     import tensorflow as tf
 
     traced = tf.function

@@ -13,7 +13,7 @@ use crate::image::decode::format::{Format, kind_of_io};
 /// The codec, over a file in memory.
 pub(super) type Reader<'a> = Decoder<Patched<'a>>;
 
-/// A file in memory of which one byte reads as 1. The codec knows no palettes: it reads their indices as grey.
+/// A file in memory of which one byte reads as 1. The codec has no palettes: it reads their indices as grey.
 pub(super) struct Patched<'a> {
     file: Cursor<&'a [u8]>,
     patch: Option<u64>,
