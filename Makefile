@@ -16,7 +16,7 @@ WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites java
+.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites java
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -47,6 +47,14 @@ test-hubs: .venv/.installed .venv-hubs/.installed ## the network's input and fea
 test-matrix: wheel ## the installed wheel with every set of versions in tests/matrix (TESTS=all: every test)
 	for versions in tests/matrix/*.txt; do scripts/test_wheel.sh "$$(basename $$versions .txt)" $(TESTS) || exit 1; done
 
+docs: .venv/.installed-dev .venv-docs/.installed ## the documentation site in target/site, warnings are errors; needs no network once set up
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	rm -rf target/site
+	$(CURDIR)/.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . target/site
+	mkdir target/site/rust
+	cp -r target/doc/. target/site/rust
+	@echo "open target/site/index.html"
+
 notebooks: .venv/.installed-dev ## run the notebooks on local Spark and keep what they print and draw
 	$(BIN)/python tests/python/run_notebooks.py
 
@@ -58,7 +66,7 @@ fuzz: ## each fuzz target for SECONDS with AddressSanitizer (needs cargo-fuzz an
 miri: ## the portable resize and the readers of saved bytes under miri (needs the toolchain NIGHTLY with miri and rust-src)
 	MIRIFLAGS=-Zmiri-disable-isolation cargo +$(NIGHTLY) miri test --lib -- image::resize image::decode::orientation pca::complete
 
-lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflows, licences
+lint: .venv/.installed-dev ## formatters, linters, types, stubs, workflows, documentation, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -68,7 +76,7 @@ lint: .venv/.installed-dev ## formatters, linters, types, stubs, layers, workflo
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	cargo fmt --check
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	$(MAKE) docs
 	! cargo tree --edges normal | grep pyo3
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
@@ -105,6 +113,13 @@ java:
 	touch $@
 
 # Apart from .venv, as torch alone is larger than all else.
+.venv-docs/.installed: docs/requirements.txt .venv/.installed-dev
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --requirement docs/requirements.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(.venv-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sparkcider.pth
+	echo "$(CURDIR)/python" >>$$(.venv-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sparkcider.pth
+	touch $@
+
 .venv-hubs/.installed: tests/hubs.txt
 	$(PYTHON) -m venv .venv-hubs
 	.venv-hubs/bin/pip install --quiet --requirement tests/hubs.txt

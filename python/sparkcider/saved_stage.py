@@ -8,6 +8,7 @@ and holds the arrays' checksums: a stage that was saved by halves does not load.
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from hashlib import sha256
@@ -165,7 +166,10 @@ def parse_metadata(line: str, uri: str, name: str | None = None) -> dict[str, An
             f"{uri} was saved by sparkcider {metadata.get('sparkciderVersion')} in format {metadata['format']}; "
             f"{__version__} reads formats up to {FORMAT}: install the version that saved it, or a later one"
         )
-    return {"arrays": {}, "facts": None, **metadata}
+    arrays = metadata.get("arrays", {})
+    if not isinstance(arrays, dict) or not all(re.fullmatch(r"[\w-]+", str(array)) for array in arrays):
+        raise SparkciderError(f"{uri}/{METADATA} is damaged: arrays must be folders of the stage, got {arrays}")
+    return {"facts": None, **metadata, "arrays": arrays}
 
 
 def parts(data: bytes) -> Iterator[list[tuple[int, bytes]]]:

@@ -228,7 +228,7 @@ def test_a_full_disk_keeps_what_is_finished(images: Path, clean: pd.DataFrame, t
     words = command(images, disk / "out", engine)
     for number in range(TIMES):
         disk.mkdir(exist_ok=True)
-        size = f"{400 + 100 * number}k"  # of about a megabyte
+        size = f"{1000 + 200 * number}k"  # of 1.4 MB of features; a part has a few hundred rows
         done = subprocess.run(
             ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh", str(disk), size, *words],
             capture_output=True, text=True, check=False, timeout=280,

@@ -1,4 +1,4 @@
-"""A fit in many pieces: any partitioning, retried tasks, two thousand partitions, more rows later, streams."""
+"""A fit in many pieces: any partitioning, retried tasks, five hundred partitions, more rows later, streams."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_a_retried_task_counts_once(frame: DataFrame, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)  # a Python task of PySpark costs a tenth of a second, whatever it does
-def test_two_thousand_partitions_are_one_summary_for_the_driver(
+def test_five_hundred_partitions_are_one_summary_for_the_driver(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = 200
     columns = [(F.rand(seed) * (seed + 1)).alias(f"c{seed}") for seed in range(wide)]
-    rows = spark.range(0, 2_000, 1, 2_000).select(F.array(*columns).alias("x"))
+    rows = spark.range(0, 500, 1, 500).select(F.array(*columns).alias("x"))
     brought = []
     read = moments.worker.summary_of
 
@@ -97,7 +97,7 @@ def test_two_thousand_partitions_are_one_summary_for_the_driver(
 
     monkeypatch.setattr(moments.worker, "summary_of", reading)
     model = pca().fit(rows)
-    assert model.numRows == 2_000
+    assert model.numRows == 500
     size = 8 * (wide * (wide + 1) // 2 + wide)
     assert len(brought) == 1
     assert len(brought[0]) < 1.1 * size

@@ -260,6 +260,21 @@ def test_damaged_metadata_are_refused(tmp_path: Path, spark: SparkSession, line:
         PCAModel.load(uri)
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "pc/../../x", "", "a b"])
+def test_arrays_cannot_lead_out_of_the_folder(spark: SparkSession, tmp_path: Path, name: str):
+    uri = f"file:{tmp_path}/model"
+    write_stage(ArrowFiles(uri), uri, stage())
+    metadata = tmp_path / "model" / "metadata" / "part-00000.txt"
+    told = json.loads(metadata.read_text())
+    told["arrays"] = {name: "0" * 64}
+    metadata.write_text(json.dumps(told) + "\n")
+    with pytest.raises(SparkciderError, match="arrays must be folders of the stage"):
+        read_stage(ArrowFiles(uri), uri)
+    assert spark is not None
+    with pytest.raises(SparkciderError, match="arrays must be folders of the stage"):
+        PCAModel.load(uri)
+
+
 def test_a_stage_of_another_class_or_none_is_refused(tmp_path: Path, files: Files):
     uri = f"file:{tmp_path}/model"
     with pytest.raises(FileNotFoundError, match=r"model holds no saved stage: there is no text in file:.*/metadata$"):

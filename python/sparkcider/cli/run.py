@@ -75,7 +75,7 @@ def _add_data(run: argparse.ArgumentParser) -> None:
         help="folder (with all below it), file, glob, URI; or table:NAME on Spark",
     )
     add("--output", required=True, metavar="OUT", help="folder or URI")
-    add("--glob", metavar="PATTERN", help="only files of such a name: '*.{jpg,png}' (default: all)")
+    add("--glob", metavar="PATTERN", help="only files of such names, as in 'img*.{jpg,png}' (default: all)")
     add(
         "--label-regex",
         metavar="REGEX",
