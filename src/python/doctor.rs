@@ -47,12 +47,18 @@ pub(super) fn cpu_features() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         #[cfg(target_arch = "x86_64")]
         ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+        #[cfg(target_arch = "x86_64")]
+        ("avxvnni", is_x86_feature_detected!("avxvnni")),
+        #[cfg(target_arch = "x86_64")]
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         #[cfg(target_arch = "aarch64")]
         ("neon", std::arch::is_aarch64_feature_detected!("neon")),
         #[cfg(target_arch = "aarch64")]
         ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
         #[cfg(target_arch = "aarch64")]
         ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+        #[cfg(target_arch = "aarch64")]
+        ("bf16", std::arch::is_aarch64_feature_detected!("bf16")),
     ];
     found.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect()
 }

@@ -25,6 +25,7 @@ from spark_images import TINY_MODEL, encoded_images
 from sparkcider import plots
 from sparkcider.feature import PCA, ImageFeaturizer, StandardScaler
 from sparkcider.functions import image_features, list_images
+from sparkcider.spark.probe import probe
 from sparkcider.spark.progress import watch
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def main(kind: str) -> None:
         "drawn": drawn(images, out),
         **listed(spark),
         "shares": shares(spark),
+        "probe": probe(spark)._asdict(),
     }
     Path(sys.argv[2]).write_text(json.dumps(found))
     spark.stop()

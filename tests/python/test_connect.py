@@ -65,6 +65,19 @@ def test_features_are_the_extractors_bit_for_bit(outcome: Callable[[str], dict[s
     assert outcome(kind)["features"] == sha256(expected.tobytes()).hexdigest()
 
 
+@pytest.mark.parametrize(("kind", "executors"), list(zip(KINDS, [1, 2, 1])))
+def test_the_doctor_sees_every_executor(outcome: Callable[[str], dict[str, Any]], kind: str, executors: int):
+    found = outcome(kind)["probe"]
+    assert found["differences"] == []
+    assert len(found["executors"]) == executors
+    for facts in found["executors"]:
+        assert facts["model"] == FeatureExtractor("fruits-tiny").checksum[:12]
+        assert facts["images_per_second"] > 0
+        assert facts["memory"] > 1e8
+    assert len({facts["embedding"] for facts in found["executors"]}) == 1
+    assert found["executors"][0]["embedding"] == outcome(KINDS[0])["probe"]["executors"][0]["embedding"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pipeline_fits_saves_and_loads(outcome: Callable[[str], dict[str, Any]], kind: str):
     found, reference = outcome(kind), outcome(KINDS[0])

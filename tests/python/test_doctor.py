@@ -159,3 +159,64 @@ def test_a_missing_onnx_runtime_fails_with_advice():
     assert found["onnxruntime"]["status"] == found["inference"]["status"] == "failed"
     assert "/no/such/libonnxruntime.so" in found["onnxruntime"]["found"]
     assert "SPARKCIDER_ONNXRUNTIME" in found["onnxruntime"]["advice"]
+
+
+# --cluster
+
+
+def facts(**other: object) -> dict[str, object]:
+    same = {"host": "a", "pid": 1, "python": "3.11.7", "sparkcider": "0.1.0", "module": "m", "processor": ["avx2"]}
+    return {**same, "cores": 4, "memory": 8e9, "model": "n", "images_per_second": 100.0, "embedding": "e", **other}
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({}, []),
+        ({"images_per_second": 9.0, "cores": 2, "processor": []}, []),
+        ({"embedding": "f"}, ["embedding differs between the executors: e, f"]),
+        ({"python": "3.12.1"}, ["python differs between the executors: 3.11.7, 3.12.1"]),
+        (
+            {"sparkcider": "0.0.9"},
+            [
+                "sparkcider differs between the executors: 0.0.9, 0.1.0",
+                "sparkcider is 0.1.0 on the driver, 0.0.9, 0.1.0 on executors",
+            ],
+        ),
+        ({"fault": "ModelError: none"}, ["b: ModelError: none"]),
+    ],
+)
+def test_what_differs_between_executors_is_said(other: dict[str, object], told: list[str]):
+    pytest.importorskip("pyspark")
+    from sparkcider.cli.doctor_cluster import lines
+    from sparkcider.spark.probe import Probe, _differences
+
+    executors = [facts(), facts(host="b", **other)]
+    assert _differences({"sparkcider": "0.1.0"}, executors) == told
+    printed = lines(Probe({}, executors, told))
+    assert printed[0].split()[:4] == ["host", "pid", "python", "sparkcider"]
+    assert len(printed) == 4 + max(len(told), 1)
+
+
+def test_executors_without_sparkcider_are_named_and_the_code_is_1(tmp_path: Path):
+    pytest.importorskip("pyspark")
+    broken = tmp_path / "sparkcider"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('no sparkcider here')")
+    command = [
+        sys.executable,
+        "-m",
+        "sparkcider",
+        "doctor",
+        "--cluster",
+        "--json",
+        "--master",
+        "local-cluster[1,1,1024]",
+    ]
+    settings = [f"spark.executorEnv.PYTHONPATH={tmp_path}", "spark.driver.host=127.0.0.1", "spark.ui.enabled=false"]
+    words = [word for setting in settings for word in ("--conf", setting)]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, env=environment, timeout=280, check=False)
+    assert done.returncode == 1, done.stderr[-4000:]
+    (executor,) = json.loads(done.stdout)["executors"]
+    assert executor["fault"] == "ImportError: no sparkcider here"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import sparkcider
 from sparkcider.cli import models, nearest, report, run
-from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, show
+from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, show
 
 if TYPE_CHECKING:
     import argparse
@@ -88,8 +88,15 @@ def _parser() -> Parser:
         "doctor",
         summary="check this installation and say what to do about each fault",
         example="sparkcider doctor",
-        description="Checks Python, the packages, Java, the processor, ONNX Runtime, an inference and the models.",
+        description="Checks Python, the packages, Java, the processor, ONNX Runtime, an inference and the models of "
+        "this machine. With --cluster it looks at every executor of a Spark session, prints a table, and ends with "
+        "exit code 1 where executors differ or one cannot embed.",
     )
+    cluster = doctor.add_argument_group("cluster")
+    cluster.add_argument("--cluster", action="store_true", help="look at the executors (default: at this machine)")
+    cluster.add_argument("--model", default="fruits-tiny", help="name, path or URI (default: %(default)s)")
+    cluster.add_argument("--master", metavar="URL", help="of Spark (default: Spark's own)")
+    cluster.add_argument("--conf", action="append", default=[], type=pair, metavar="KEY=VALUE", help="Spark setting")
     finish_command(doctor, _doctor)
     completion = add_command(
         commands,
@@ -106,6 +113,10 @@ def _parser() -> Parser:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.cluster:
+        from sparkcider.cli.doctor_cluster import main as examine_cluster
+
+        return examine_cluster(options)
     from sparkcider.cli.doctor import main as examine
 
     return examine(as_json=options.json)

@@ -28,6 +28,7 @@ from sparkcider.job.look import LOOKED_AT, is_sampled
 from sparkcider.job.resume import DONE, put_aside
 from sparkcider.job.source import list_images, most_blocks
 from sparkcider.job.tables import FEATURES, REDUCED, VECTOR, PartWriter, groups_of, parts_in
+from sparkcider.memory import peak_memory
 from sparkcider.models import one_file, resolve
 from sparkcider.pca.batches import fit_batches
 from sparkcider.pca.saved_model import MAX_K, pca_model_stage
@@ -198,7 +199,7 @@ class EmbeddedEngine:
         return {
             "workers": self._n_workers,
             "worker_seconds": {step: round(seconds, 3) for step, seconds in steps.items()},
-            "peak_memory_bytes": machine.peak_memory(),
+            "peak_memory_bytes": peak_memory(),
         }
 
     def versions(self) -> dict[str, str]:

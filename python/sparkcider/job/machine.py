@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Condition, Lock
 from typing import TYPE_CHECKING
 
 from sparkcider import _native
+from sparkcider.memory import available_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +24,6 @@ WEIGHTS_COPIES = 3
 PROCESS_BYTES = 128 << 20
 """Python, pyarrow and ONNX Runtime before the first image."""
 
-# The limit of the container, then of the machine: cgroup v2, cgroup v1 (Linux documentation, admin-guide/cgroup-*).
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
 
 def plan_workers(model_bytes: int, asked: int | None) -> tuple[int, str]:
     """How many workers a job gets, and why, in words.
@@ -44,34 +39,6 @@ def plan_workers(model_bytes: int, asked: int | None) -> tuple[int, str]:
     if fit < cores:
         return max(fit, 1), f"{cores} cores, but {memory / 1e9:.1f} GB of memory"
     return cores, "one for each core"
-
-
-def available_memory() -> int:
-    """Bytes of memory that this process may still take, as its container or its machine grants them."""
-    found = [_available_of_the_machine()]
-    for path in _LIMITS:
-        try:
-            limit = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if limit.isdecimal():  # `max` says that there is no limit
-            found.append(int(limit) - peak_memory())
-    return max(min(found), 0)
-
-
-def peak_memory() -> int:
-    """Most bytes that this process has had resident."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10  # macOS counts bytes, Linux KiB
-
-
-def _available_of_the_machine() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return sys.maxsize
-    values = dict(line.split(":", 1) for line in lines)
-    return int(values["MemAvailable"].split()[0]) << 10
 
 
 class MemoryBudget:
