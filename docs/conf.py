@@ -29,7 +29,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signatures have them
 autodoc_preserve_defaults = True
 napoleon_use_rtype = False
-napoleon_use_ivar = True  # attributes of a docstring are no objects of their own
+napoleon_use_ivar = True  # attributes in a docstring get no entry of their own
 
 html_theme = "furo"  # system fonts; the pages ask for nothing from elsewhere
 html_title = f"sparkcider {release}"

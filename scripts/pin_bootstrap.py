@@ -19,10 +19,10 @@ GLIBC = ["2_28", "2_27", "2_26", "2_24", "2_17"]
 WANTED = [
     "jinja2==3.1.6",
     "matplotlib==3.9.4",
-    "pandas==2.2.3",
+    "pandas==2.3.3",
     "pyarrow==21.0.0",
     "python-dateutil==2.9.0.post0",
-    "tqdm==4.67.1",
+    "tqdm==4.67.3",
 ]
 NUMPY = {"3.13": "numpy==2.1.3"}
 """numpy 1.26, which PySpark 3.5 was made for, ends at Python 3.12."""

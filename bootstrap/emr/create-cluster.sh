@@ -3,10 +3,12 @@
 #
 #   create-cluster.sh --to S3URI --region REGION --subnet ID [--wheel FILE|S3URI|VERSION] [--model S3URI]...
 #       [--name NAME] [--release LABEL] [--instance-type TYPE] [--core-nodes N] [--spot] [--idle-minutes N]
-#       [--service-role NAME] [--instance-profile NAME] [--dry-run]
+#       [--python PATH] [--service-role NAME] [--instance-profile NAME] [--dry-run]
 #
 #   --to        a folder in S3 (s3://bucket/folder) for bootstrap.sh, the wheel and the logs; notebooks of JupyterHub are
 #               kept in its bucket
+#   --release   such as emr-7.13.0 (default) or emr-spark-8.0.0
+#   --python    the nodes' Python to use, such as /usr/bin/python3.11 (default: python3)
 #   --spot      core nodes at spot prices: cheap, and Spark repeats what a lost node did
 #   --dry-run   only print the commands
 # Exits with 2 for a wrong argument, else with the code of `aws`, which has said why.
@@ -41,7 +43,7 @@ read_arguments() {
         --region) region=$2 ;;
         --subnet) subnet=$2 ;;
         --wheel) wheel=$2 ;;
-        --model) argument --model "$2" ;;
+        --model | --python) argument "$1" "$2" ;;
         --name) name=$2 ;;
         --release) release=$2 ;;
         --instance-type) type=$2 ;;

@@ -16,6 +16,28 @@ setup() {
     done
 }
 
+@test "upload.sh writes the wheel's path into init.sh, which then needs no variable" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\necho "$@" >>"%s/calls"\ncp "$4" "%s/"\n' "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/databricks"
+    chmod +x "$BATS_TEST_TMPDIR/bin/databricks"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$BOOTSTRAP/databricks/upload.sh" --to /Volumes/main/default/libs/ --wheel "$WHEEL"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    grep -F "fs cp --overwrite $WHEEL dbfs:/Volumes/main/default/libs/$(basename "$WHEEL")" "$BATS_TEST_TMPDIR/calls"
+    grep -F "dbfs:/Volumes/main/default/libs/init.sh" "$BATS_TEST_TMPDIR/calls"
+    grep -Fx "WHEEL=/Volumes/main/default/libs/$(basename "$WHEEL")" "$BATS_TEST_TMPDIR/init.sh"
+    # the volume of this machine
+    sed -i "s|^WHEEL=.*|WHEEL=$WHEEL|" "$BATS_TEST_TMPDIR/init.sh"
+    run bash "$BATS_TEST_TMPDIR/init.sh"
+    [ "$status" -eq 0 ]
+    run "$BOOTSTRAP/databricks/upload.sh" --to /tmp/libs --wheel "$WHEEL"
+    [ "$status" -eq 2 ]
+    [[ ${lines[0]} == *"--to must be a volume"* ]]
+    run "$BOOTSTRAP/databricks/upload.sh" --to /Volumes/a/b/c --wheel "$WHEEL" --dry-run
+    [ "$status" -eq 0 ]
+    [[ ${lines[0]} == "databricks fs cp --overwrite "* ]]
+}
+
 @test "init.sh says what is wrong" {
     run "$BOOTSTRAP/databricks/init.sh"
     [ "$status" -eq 2 ]

@@ -57,6 +57,41 @@ fails_with() { # exit code, part of the one line that says why
     fails_with 3 "/no/python does not run"
 }
 
+@test "init.sh takes the Python of spark-defaults, PYSPARK_PYTHON, Pixi, conda, in this order" {
+    rm "$NODE/sparkcider-python"
+    export SPARKCIDER_ROOT=$NODE/root
+    run "$BOOTSTRAP/dataproc/init.sh"
+    fails_with 3 "no Python in spark-defaults.conf, PYSPARK_PYTHON, Pixi or conda"
+    for path in opt/conda/default opt/some/.pixi/envs/default; do
+        mkdir -p "$SPARKCIDER_ROOT/$path/bin"
+        printf '#!/bin/sh\nexit 1\n' >"$SPARKCIDER_ROOT/$path/bin/python"
+        chmod +x "$SPARKCIDER_ROOT/$path/bin/python"
+        run "$BOOTSTRAP/dataproc/init.sh"
+        fails_with 3 "$path/bin/python does not run"
+    done
+    mkdir -p "$SPARKCIDER_ROOT/etc/spark/conf" "$SPARKCIDER_ROOT/etc/profile.d"
+    echo "export PYSPARK_PYTHON=/no/profile" >"$SPARKCIDER_ROOT/etc/profile.d/spark.sh"
+    run "$BOOTSTRAP/dataproc/init.sh"
+    fails_with 3 "/no/profile does not run"
+    PYSPARK_PYTHON=/no/environment run "$BOOTSTRAP/dataproc/init.sh"
+    fails_with 3 "/no/environment does not run"
+    printf 'spark.master yarn\nspark.pyspark.python   /no/defaults\n' >"$SPARKCIDER_ROOT/etc/spark/conf/spark-defaults.conf"
+    PYSPARK_PYTHON=/no/environment run "$BOOTSTRAP/dataproc/init.sh"
+    fails_with 3 "/no/defaults does not run"
+    echo "spark.pyspark.python=$NODE/conda/bin/python" >"$SPARKCIDER_ROOT/etc/spark/conf/spark-defaults.conf"
+    rm -r "$NODE"/conda/lib/python*/site-packages/pip "$NODE"/conda/lib/python*/site-packages/pip-*
+    run "$BOOTSTRAP/dataproc/init.sh"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *"at $NODE/conda/bin/python, named by spark-defaults.conf"* ]]
+}
+
+@test "init.sh installs what the image lacks, or says so" {
+    rm -r "$NODE"/conda/lib/python*/site-packages/tqdm "$NODE"/conda/lib/python*/site-packages/tqdm-*
+    PIP_NO_INDEX=1 run "$BOOTSTRAP/dataproc/init.sh"
+    fails_with 5 "cannot install tqdm: "
+}
+
 @test "init.sh finds that a package of the image is missing" {
     rm -r "$NODE"/conda/lib/python*/site-packages/pyarrow*
     run "$BOOTSTRAP/dataproc/init.sh"

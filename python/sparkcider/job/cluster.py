@@ -270,7 +270,7 @@ class SparkEngine:
         scheme = ALIASES.get(scheme_of(path), scheme_of(path))
         if scheme == "file":
             return True
-        if scheme not in FETCHED or self._has_hadoop_settings():
+        if scheme != "dbfs" and (scheme not in FETCHED or self._has_hadoop_settings()):
             return False
 
         def attempt(_batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -15,7 +15,7 @@ from sparkcider._native import ModelError, _model_layers, _model_summary
 from sparkcider.models import cache, hub
 from sparkcider.models.descriptions import describe
 from sparkcider.models.registry import REGISTRY, Backbone, comparable
-from sparkcider.storage.uri import local_path
+from sparkcider.storage.uri import local_path, mounted
 
 __all__ = [
     "PREFIX",
@@ -89,7 +89,8 @@ def resolve(model: str | os.PathLike[str]) -> str:
 
     Args:
         model: A name (`pixels`, an embedded model, one of `REGISTRY` that was exported), a path, or a URI (`file://`,
-            `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `https://`, `hf://`); `#sha256=HEX` behind it is checked.
+            `local:`, `s3://`, `gs://`, `abfss://`, `hdfs://`, `dbfs:/`, `https://`, `hf://`); `#sha256=HEX` behind it
+            is checked.
 
     Returns:
         The path; `pixels` for the model that is not a file.
@@ -108,6 +109,7 @@ def resolve(model: str | os.PathLike[str]) -> str:
         ValueError: no model is called resnet5; near: resnet50, resnet152, resnet50_v2
     """
     reference, checksum = _split(os.fspath(model))
+    reference = mounted(reference)
     if reference == "pixels":
         return reference
     if reference.startswith(PREPLACED):

@@ -29,7 +29,7 @@ from sparkcider.error_kinds import FORBIDDEN, MISSING, NULL, UNREACHABLE
 from sparkcider.storage.https import HttpError, HttpsConnections
 from sparkcider.storage.read_ahead import ReadAhead
 from sparkcider.storage.stores import Store, store_of
-from sparkcider.storage.uri import SCHEMES, arrow_uri, error_cause, literal_path, redacted_uri, scheme_of
+from sparkcider.storage.uri import SCHEMES, arrow_uri, error_cause, literal_path, mounted, redacted_uri, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -164,6 +164,7 @@ class _Reader:
         """What a path names: a local path, an object of a store, or nothing."""
         if path is None:
             return Fetched(None, "null path", NULL)
+        path = mounted(path)
         if path.startswith("/") or scheme_of(path) == "file":
             name = path if path.startswith("/") else literal_path(path)
             return _Object(path, None, name) if self._slow else name

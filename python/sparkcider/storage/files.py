@@ -9,7 +9,7 @@ from typing import Protocol
 from pyarrow import fs as arrow_fs
 
 from sparkcider.storage.stores import store_of
-from sparkcider.storage.uri import literal_path, redacted_uri, scheme_of
+from sparkcider.storage.uri import literal_path, mounted, redacted_uri, scheme_of
 
 RENAMED_IN_ONE_STEP = ("file", "hdfs", "viewfs", "webhdfs")
 """Schemes of file systems that rename a folder in one step; object stores copy and delete."""
@@ -144,6 +144,7 @@ def arrow_location(uri: str) -> tuple[arrow_fs.FileSystem, str]:
     Raises:
         ValueError: pyarrow has no file system for its scheme, or cannot open it.
     """
+    uri = mounted(uri)
     if scheme_of(uri) == "file":
         return arrow_fs.LocalFileSystem(), literal_path(uri)
     try:

@@ -127,7 +127,7 @@ def reachable(session: Any, path: str) -> str:
 def qualified(session: Any, path: str) -> str:
     """The full URI of ``path`` as this session reads it, without a slash at the end."""
     if not is_classic(session):
-        return full_uri(path)
+        return path.rstrip("/") if scheme_of(path) == "dbfs" else full_uri(path)
     hadoop_path = session._jvm.org.apache.hadoop.fs.Path(path)
     file_system = hadoop_path.getFileSystem(session._jsc.hadoopConfiguration())
     uri = str(file_system.makeQualified(hadoop_path).toString())

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sparkcider.storage.glob import compile_glob, has_wildcard, is_glob, split_braces, unescaped
 from sparkcider.storage.stores import store_of
-from sparkcider.storage.uri import arrow_uri, known_scheme, literal_path, redacted_uri, scheme_of
+from sparkcider.storage.uri import arrow_uri, known_scheme, literal_path, mounted, redacted_uri, scheme_of
 
 if TYPE_CHECKING:
     import re
@@ -134,6 +134,7 @@ def _fitting(tree: _Local | _Remote, folder: str, part: re.Pattern[str] | str) -
 
 def _tree_of(uri: str) -> tuple[_Local | _Remote, str]:
     """Where a URI is, and the path or glob in it."""
+    uri = mounted(uri)
     if scheme_of(uri) in ("", "file"):
         path = literal_path(uri) if scheme_of(uri) else os.path.abspath(uri)  # noqa: PTH100 - links stay as they are
         return _Local(), "/" + os.path.normpath(path).lstrip("/")

@@ -15,6 +15,10 @@ ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "abfss"}
 """Hadoop's and fsspec's names of the same stores."""
 
 
+DBFS_MOUNT = "/dbfs"
+"""Where Databricks mounts what `dbfs:/` names, but for volumes."""
+
+
 def scheme_of(uri: str) -> str:
     """`s3a` of `s3a://bucket/key`; empty for a plain path."""
     head, colon, _ = uri.partition(":")
@@ -41,6 +45,21 @@ def arrow_uri(uri: str) -> str:
     return ALIASES.get(scheme, scheme) + uri[len(scheme) :]
 
 
+def mounted(uri: str) -> str:
+    """A `dbfs:` URI as the file that Databricks mounts on every node; others as they are.
+
+    Volumes of Unity Catalog are files below `/Volumes`.
+
+    Example:
+        >>> mounted("dbfs:/Volumes/main/default/images"), mounted("dbfs:/FileStore/a.onnx"), mounted("s3://bucket/a")
+        ('file:/Volumes/main/default/images', 'file:/dbfs/FileStore/a.onnx', 's3://bucket/a')
+    """
+    if scheme_of(uri) != "dbfs":
+        return uri
+    path = uri[len("dbfs:") :].lstrip("/")
+    return f"file:/{path}" if path.startswith("Volumes/") else f"file:{DBFS_MOUNT}/{path}"
+
+
 def full_uri(path: str) -> str:
     """The full URI of a path or URI, in Spark's form and without a slash at the end.
 
@@ -48,6 +67,7 @@ def full_uri(path: str) -> str:
         >>> full_uri("/data//photos/"), full_uri("file:///data/photos"), full_uri("s3://bucket/photos")
         ('file:/data/photos', 'file:/data/photos', 's3://bucket/photos')
     """
+    path = mounted(path)
     scheme = scheme_of(path)
     if scheme not in ("", "file"):
         return path.rstrip("/")

@@ -20,7 +20,7 @@ from sparkcider._native import ModelError, _model_summary
 from sparkcider.models.descriptions import huggingface, open_clip, timm, torchvision
 from sparkcider.options import Description
 from sparkcider.storage.remote import open_remote
-from sparkcider.storage.uri import local_path, redacted_uri
+from sparkcider.storage.uri import local_path, mounted, redacted_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,6 +151,7 @@ def _parsed(file: str) -> dict[str, Any]:
 
 
 def _content(file: str) -> bytes:
+    file = mounted(file)
     if "://" in file and not file.startswith("file:"):
         with open_remote(file) as remote:
             content: bytes = remote.stream.read()
