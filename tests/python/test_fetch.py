@@ -254,9 +254,7 @@ def test_what_a_path_source_raises_ends_it(store: ObjectStore):
     assert readers() == []
 
 
-@pytest.mark.parametrize(
-    "path", ["a/b.jpg", "", "b.jpg", "http://host/a", "s3:/b/a", "C:\\a.jpg", "x://a/b"]
-)
+@pytest.mark.parametrize("path", ["a/b.jpg", "", "b.jpg", "http://host/a", "s3:/b/a", "C:\\a.jpg", "x://a/b"])
 def test_a_path_that_no_reader_knows_is_a_type_error(path: str):
     with pytest.raises(TypeError, match=r"^expected an absolute path or a URI such as s3://bucket/key \(.*\), got '"):
         list(fetch([path]))

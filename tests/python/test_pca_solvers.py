@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark import SparkFiles
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from sklearn import decomposition
 from sklearn.preprocessing import StandardScaler as Scaler
@@ -19,7 +21,6 @@ from sparkcider.spark import moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -108,6 +109,14 @@ def test_auto_takes_the_randomized_solver_where_rows_are_wide_and_many(
     monkeypatch.setattr(solver_choice, "MOST_ROWS", N - 1)
     given = frame.withMetadata("x", {"ml_attr": {"num_attrs": D}}) if known else frame
     assert pca(k=3).fit(given).fittedSolver == "randomized"
+
+
+def test_the_randomized_solver_leaves_no_basis_behind(spark: SparkSession, frame: DataFrame) -> None:
+    folders = [Path(spark.sparkContext._temp_dir), Path(SparkFiles.getRootDirectory())]
+    before = {path for folder in folders for path in folder.rglob("*")}
+    assert pca(k=3, solver="randomized").fit(frame).fittedSolver == "randomized"
+    left = {path for folder in folders for path in folder.rglob("*")} - before
+    assert [path.name for path in left if path.is_file() and path.stat().st_size >= 8 * D * 3] == []
 
 
 @pytest.mark.usefixtures("few_features")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -11,7 +13,7 @@ from pyspark import SparkFiles
 from pyspark.sql.utils import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pyspark.sql import SparkSession
 
@@ -45,3 +47,22 @@ def deliver(session: SparkSession, name: str, content: Callable[[], bytes]) -> N
         path.write_bytes(content())
         session.sparkContext.addFile(str(path))
     sent.add(name)
+
+
+@contextmanager
+def lent(session: SparkSession, content: bytes) -> Iterator[Callable[[], bytes]]:
+    """Makes bytes reach every executor for the jobs of a block; gives what reads them there.
+
+    Classic Spark broadcasts them, and removes them from the driver and the executors when the block ends. Spark Connect
+    has no broadcasts: there they are an artifact, which stays until the session ends.
+    """
+    if is_remote():
+        name = f"sparkcider-{sha256(content).hexdigest()}"
+        deliver(session, name, lambda: content)
+        yield lambda: Path(SparkFiles.get(name)).read_bytes()
+        return
+    broadcast = session.sparkContext.broadcast(content)
+    try:
+        yield lambda: broadcast.value
+    finally:
+        broadcast.destroy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
@@ -13,7 +12,7 @@ from sparkcider import Moments, PcaError
 from sparkcider.pca import solver_choice
 from sparkcider.pca.fit import Fitted, check_k, directions, iterated, solved
 from sparkcider.pca.solver_choice import PcaSpec, Step, next_step
-from sparkcider.spark.delivery import deliver
+from sparkcider.spark.delivery import lent
 from sparkcider.spark.moments import (
     TooWide,
     check_result_size,
@@ -95,14 +94,13 @@ def _sum_moments(features: DataFrame, width: int | None, rules: RowRules, spec: 
 
 
 def _iterate(features: DataFrame, rules: RowRules, width: int, spec: PcaSpec) -> Fitted:
-    """The randomized solver: each pass gets its basis as a file and gives the driver one sketch."""
+    """The randomized solver: each pass is lent its basis and gives the driver one sketch."""
     session = features.sparkSession
     check_result_size(session, 8 * width * (directions(spec, width) + 3), f"the sketches of {width:,} features")
 
     def collect(basis: bytes) -> RowSum[Sketch]:
-        file = f"sparkcider-{sha256(basis).hexdigest()}.basis"
-        deliver(session, file, lambda: basis)
-        return collect_sketch(features, width, file, rules)
+        with lent(session, basis) as read:
+            return collect_sketch(features, width, read, rules)
 
     return iterated(collect, rules, width, spec)
 

@@ -6,10 +6,9 @@ import math
 import re
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyspark import SparkFiles, TaskContext
+from pyspark import TaskContext
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from sparkcider import Moments, PcaError
@@ -84,13 +83,15 @@ def collect_moments(
     return _summarize(features, Moments, lambda _width: Moments(), width, rules, widest=widest)
 
 
-def collect_sketch(features: DataFrame, width: int | None, basis: str | None, rules: RowRules) -> RowSum[Sketch]:
+def collect_sketch(
+    features: DataFrame, width: int | None, basis: Callable[[], bytes] | None, rules: RowRules
+) -> RowSum[Sketch]:
     """A sketch of such a DataFrame.
 
     Args:
         features: The rows.
         width: D; None as in `collect_moments`.
-        basis: Name of the delivered file of `RandomizedPca.basis`; None sums only count, mean and variances.
+        basis: Reads `RandomizedPca.basis` on an executor; None sums only count, mean and variances.
         rules: As in `collect_moments`.
 
     Returns:
@@ -101,7 +102,7 @@ def collect_sketch(features: DataFrame, width: int | None, basis: str | None, ru
     """
 
     def new(width: int) -> Sketch:
-        return Sketch.plain(width) if basis is None else Sketch(Path(SparkFiles.get(basis)).read_bytes())
+        return Sketch.plain(width) if basis is None else Sketch(basis())
 
     return _summarize(features, Sketch, new, width, rules, widest=None)
 
