@@ -16,7 +16,7 @@ WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix notebooks fuzz miri lint wheel sdist bench clean prerequisites java
+.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix audit release-check notebooks fuzz miri lint wheel sdist bench clean prerequisites java
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -90,6 +90,12 @@ wheel: .venv/.wheel-tools ## dist/*.whl for every Python >= 3.9: Linux with glib
 sdist: .venv/bin/maturin ## dist/*.tar.gz, which builds where there is no wheel
 	$(BIN)/maturin sdist --out dist
 
+audit: .venv/.installed-dev ## known vulnerabilities of the crates and of the Python packages; says so where the network has no database
+	scripts/audit.sh
+
+release-check: wheel sdist ## build the wheel and the sdist and prove them in clean virtualenvs (PYTHONS="3.9 3.12": with these)
+	scripts/release_check.sh
+
 bench: .venv/.installed-dev ## the numbers of the README
 	cargo bench
 	for bench in benches/python/*.py; do $(BIN)/python $$bench || exit 1; done
@@ -105,7 +111,7 @@ java:
 
 .venv/bin/maturin: | prerequisites
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip setuptools wheel 'maturin>=1.9.4,<2'
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel 'maturin>=1.16,<2'
 
 # zig links for the old glibc, auditwheel judges what the wheel needs of a Linux.
 .venv/.wheel-tools: .venv/bin/maturin

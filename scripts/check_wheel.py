@@ -35,6 +35,8 @@ INSIDE = [
     r"sparkcider/py\.typed",
     r"sparkcider/report/assets/report\.html\.j2",
     r"sparkcider/report/assets/vendor/echarts\.simple\.min\.js",
+    r"sparkcider-[^/]+\.dist-info/sboms/sparkcider\.cyclonedx\.json",
+    r"sparkcider-[^/]+\.dist-info/sboms/bundled\.cdx\.json",
     *LICENSES,
 ]
 LIBRARIES = [r"sparkcider/_native\.abi3\.so", r"sparkcider/onnxruntime/libonnxruntime\.(so\.[\d.]+|[\d.]+\.dylib)"]

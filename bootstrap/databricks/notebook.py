@@ -4,7 +4,7 @@
 
 # COMMAND ----------
 
-# MAGIC %pip install --no-deps /Volumes/main/default/libs/sparkcider-0.1.0-cp39-abi3-manylinux_2_28_x86_64.whl
+# MAGIC %pip install --no-deps /Volumes/main/default/libs/sparkcider-0.2.0-cp39-abi3-manylinux_2_28_x86_64.whl
 
 # COMMAND ----------
 

@@ -14,7 +14,7 @@
 set -Eeuo pipefail
 umask 022 # YARN's users read what this user installs
 
-readonly VERSION=0.1.0
+readonly VERSION=0.2.0
 readonly ARGUMENTS=2 PYTHON=3 FOLDER=4 PACKAGES=5 MODEL=6 DOCTOR=7 # exit codes; 1: not foreseen
 
 wheel=$VERSION

@@ -59,7 +59,7 @@ def checkout(tmp_path: Path) -> Path:
     """A folder that looks like a checkout with images and a wheel, where commands may write."""
     for name in ("bootstrap", "python"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    for name in ("dist/sparkcider-0.1.0-cp39-abi3-manylinux_2_28_x86_64.whl", "images/apple/1.jpg"):
+    for name in ("dist/sparkcider-0.2.0-cp39-abi3-manylinux_2_28_x86_64.whl", "images/apple/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"content")
     return tmp_path

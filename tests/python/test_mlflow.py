@@ -56,6 +56,6 @@ def test_a_logged_pipeline_gives_the_same_bits_in_another_process(tmp_path: Path
     assert sorted(loaded["labels"]) == sorted(label for label, _ in loaded["rows"].values())
     # the network lies in what was logged, and the requirement is written down
     (needed,) = (tmp_path / "mlruns").rglob("requirements.txt")
-    assert "sparkcider==0.1.0" in needed.read_text().splitlines()
+    assert "sparkcider==0.2.0" in needed.read_text().splitlines()
     network = Path(models.resolve("fruits-tiny")).stat().st_size
     assert max(path.stat().st_size for path in (tmp_path / "mlruns").rglob("*.parquet")) > network / 2

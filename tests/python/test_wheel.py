@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import struct
@@ -70,7 +71,8 @@ def with_glibc(version: str, library: bytes) -> bytes:
 def files_of(tag: str, library: bytes) -> dict[str, bytes]:
     """What a sound wheel holds, with one library for both."""
     report = [f"sparkcider/report/assets/{name}" for name in ("report.html.j2", "vendor/echarts.simple.min.js")]
-    others = ["sparkcider/pretrained/fruits-tiny.onnx", *report, *LICENSES]
+    boms = [f"sparkcider-0.1.0.dist-info/sboms/{name}" for name in ("sparkcider.cyclonedx.json", "bundled.cdx.json")]
+    others = ["sparkcider/pretrained/fruits-tiny.onnx", *report, *boms, *LICENSES]
     libraries = {NATIVE: library, f"sparkcider/onnxruntime/{RUNTIME[tag]}": library}
     return {**libraries, **dict.fromkeys(others, b"text"), "sparkcider/py.typed": b""}
 
@@ -208,3 +210,14 @@ def test_the_licences_of_all_that_is_compiled_in_are_collected(monkeypatch):
         words = set(re.split(r" OR | AND |/|[()]", expression)) - {""}
         assert all(permissive.fullmatch(word) for word in words), (crate, expression)
     assert text.count("TERMS AND CONDITIONS FOR USE") < len(crates)  # each text once
+
+
+def test_the_bill_of_materials_has_what_is_bundled():
+    backend = SCRIPTS.parent / "build_backend"
+    told = {
+        part["name"]: part["version"] for part in json.loads((backend / "bundled.cdx.json").read_text())["components"]
+    }
+    onnxruntime = re.search(r"^onnxruntime==([\d.]+)", (backend / "onnxruntime.txt").read_text(), re.MULTILINE)
+    echarts = re.search(r"echarts-([\d.]+)\.tgz", (backend / "echarts.txt").read_text())
+    libjpeg = re.search(r"libjpeg-turbo ([\d.]+),", (SCRIPTS.parent / "Cargo.toml").read_text())
+    assert told == {"onnxruntime": onnxruntime[1], "echarts": echarts[1], "libjpeg-turbo": libjpeg[1]}
