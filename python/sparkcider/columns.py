@@ -271,3 +271,20 @@ def _type_name(given: Any) -> str:
     kind = type(given)
     root = kind.__module__.split(".")[0]
     return kind.__name__ if root == "builtins" else f"{root} {kind.__name__}"
+
+
+def variable_lists(rows: pa.Array[Any]) -> pa.Array[Any]:
+    """A column of fixed-size lists of float32 as `list<float32>`, the type of Spark and Parquet.
+
+    A null row has no values, where pyarrow's cast leaves it D: Parquet files of pyarrow before 22 cannot hold those.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> rows = pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2))
+        >>> variable_lists(rows).values.to_pylist()
+        [1.0, 2.0]
+    """
+    lengths = np.where(np.array(rows.is_valid(), bool), rows.type.list_size, 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    mask = rows.is_null() if rows.null_count else None
+    return pa.ListArray.from_arrays(pa.array(offsets), rows.drop_null().flatten(), mask=mask)

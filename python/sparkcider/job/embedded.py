@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkcider import FeatureExtractor, _native
+from sparkcider.columns import variable_lists
 from sparkcider.contents import extract_with_previews
 from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
@@ -171,7 +172,7 @@ class EmbeddedEngine:
         def projected(group: pa.Table) -> pa.RecordBatch:
             good = group.filter(pc.is_valid(group["features"])).combine_chunks()
             rows = good.to_batches(max_chunksize=None)
-            found = [pca.transform(batch.column("features"), center=center).cast(VECTOR) for batch in rows]
+            found = [pca.transform(batch.column("features"), center=center) for batch in rows]
             return pa.Table.from_arrays(
                 [good["path"], good["label"], pa.chunked_array(found, VECTOR)], schema=REDUCED
             ).combine_chunks()
@@ -287,7 +288,7 @@ class _Embedding:
             if block is None:
                 return
             (features, errors, kinds), previews = self._extracted(extractor, block)
-            columns = [*block.keys.columns, features.cast(VECTOR), errors, kinds, *previews]
+            columns = [*block.keys.columns, variable_lists(features), errors, kinds, *previews]
             self._writer.add(pa.RecordBatch.from_arrays(columns, schema=FEATURES))
             self._count.add(len(errors), len(errors) - errors.null_count)
             check_error_rate(self._config, self._count.done, self._count.errors)

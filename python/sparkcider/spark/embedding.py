@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sparkcider.columns import variable_lists
 from sparkcider.contents import PREVIEWS, Contents, extract_with_previews
 from sparkcider.labels import labels_of
 from sparkcider.spark.image_slices import SLICE_ROWS, file_slices
-from sparkcider.spark.worker import FEATURES_TYPE, OUTCOME, open_extractor
+from sparkcider.spark.worker import OUTCOME, open_extractor
 from sparkcider.storage.fetch import fetch
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def _embedded(
     after = extractor.stage_seconds()
     seconds = {"fetching": fetching, **{step: after[step] - before[step] for step in after}}
     steps = [pa.array([seconds[step]] + [0.0] * (len(errors) - 1), pa.float64()) for step in STEPS]
-    columns = [*keys, features.cast(FEATURES_TYPE), errors, kinds, *previews, *steps]
+    columns = [*keys, variable_lists(features), errors, kinds, *previews, *steps]
     return pa.RecordBatch.from_arrays(columns, [*_KEYS, *OUTCOME, *PREVIEWS.names, *STEPS])

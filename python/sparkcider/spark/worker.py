@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from sparkcider import FeatureExtractor, ImageDecodeError, ModelError, PcaError
 from sparkcider._native import Pca
+from sparkcider.columns import variable_lists
 from sparkcider.contents import extract
 from sparkcider.pca.rows import RowSum, Tally
 from sparkcider.saved_stage import chunks
@@ -32,8 +33,6 @@ if TYPE_CHECKING:  # an import of pandas costs a worker a third of a second
 
 CACHED_MODELS = 2
 """Models kept open per worker process: a job has one; two let a comparison of two run without reloading."""
-
-FEATURES_TYPE = pa.list_(pa.float32())
 
 OUTCOME = ["features", "error", "error_kind"]
 """The fields of what becomes of an image."""
@@ -117,9 +116,9 @@ def embed(
 def _as_lists(features: pa.Array[Any]) -> pa.Array[Any]:
     """The types of Spark. Of several layers the fields of a bad image are null, not the struct, as in pandas."""
     if not pa.types.is_struct(features.type):
-        return features.cast(FEATURES_TYPE)
+        return variable_lists(features)
     names = [field.name for field in features.type]
-    return pa.StructArray.from_arrays([features.field(name).cast(FEATURES_TYPE) for name in names], names)
+    return pa.StructArray.from_arrays([variable_lists(features.field(name)) for name in names], names)
 
 
 def embed_pandas(
