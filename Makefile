@@ -16,7 +16,7 @@ WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs test-matrix audit release-check notebooks fuzz miri lint wheel sdist bench clean prerequisites java
+.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs soak test-matrix audit release-check notebooks fuzz miri lint wheel sdist bench clean prerequisites java
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-clusters: .venv/.installed-dev ## the job on every kind of cluster that thi
 
 test-faults: .venv/.installed-dev ## jobs whose processes, disks and stores fail, several times; writes the table of docs/reliability.md (ten minutes)
 	SPARKCIDER_TEST_FAULTS=yes $(BIN)/python -m pytest tests/python/test_faults.py tests/python/test_job_kills.py
+
+soak: .venv/.installed-dev ## millions of images through one worker, a hundred jobs in one application (half an hour)
+	SPARKCIDER_TEST_SOAK=yes $(BIN)/python -m pytest tests/python/test_soak.py -rP
 
 test-hubs: .venv/.installed .venv-hubs/.installed ## the network's input and features against transformers, timm, open_clip and torchvision themselves, and hf:// (fetches torch, 6 GB on disk)
 	PYTHONPATH=python .venv-hubs/bin/python -m pytest tests/python/test_descriptions_parity.py \
