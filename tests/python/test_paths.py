@@ -117,7 +117,7 @@ def test_bad_files_stop_a_job_that_asks_for_it(spark: SparkSession, folder: Path
         frame.select(image_features("path", model="pixels", on_error="raise")).collect()
 
 
-@pytest.mark.parametrize("path", ["images/a.jpg", "dbfs:/images/a.jpg", "a.jpg", ""])
+@pytest.mark.parametrize("path", ["images/a.jpg", "wasb:/images/a.jpg", "a.jpg", ""])
 def test_a_string_that_is_no_path_fails_the_job(spark: SparkSession, path: str):
     frame = spark.createDataFrame([(path,)], "path string")
     message = rf"TypeError: expected an absolute path or a URI such as s3://bucket/key \(with .*\), got '{path}'"

@@ -179,7 +179,7 @@ def test_other_file_systems_keep_their_names_on_connect(path: str, uri: str):
 
 
 def test_connect_cannot_reach_a_file_system_that_pyarrow_does_not_know():
-    with pytest.raises(ValueError, match=r"wasb://store/out.* cannot be opened by pyarrow"):
+    with pytest.raises(ValueError, match=r"wasb://store/ cannot be opened by pyarrow"):
         files_of(connect_client(), "wasb://store/out")
 
 
