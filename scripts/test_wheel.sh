@@ -23,3 +23,12 @@ rm -rf "$venv"
 "python$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint "tests/matrix/$python.txt" "${wheels[0]}[test]"
 SPARKCIDER_TEST_INSTALLED=yes "$venv/bin/python" -m pytest "${files[@]}"
+
+# Once more with each Spark setting that the file names, as a platform's spark-defaults.conf would have it.
+conf=$(mktemp -d)
+trap 'rm -rf "$conf"' EXIT
+sed -n 's/^# also with: //p' "tests/matrix/$python.txt" | while read -r setting; do
+    echo "${setting/=/ }" >"$conf/spark-defaults.conf"
+    echo "with $setting:"
+    SPARK_CONF_DIR=$conf SPARKCIDER_TEST_INSTALLED=yes "$venv/bin/python" -m pytest tests/python/test_functions.py tests/python/test_feature.py
+done
