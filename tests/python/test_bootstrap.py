@@ -81,7 +81,7 @@ def test_bats(environment: dict[str, str]) -> None:
 
 @pytest.mark.skipif("SPARKCIDER_TEST_CLEAN_ROOTS" not in os.environ, reason="opt-in: make test-bootstrap")
 @pytest.mark.timeout(1800)  # it makes a whole Debian
-@pytest.mark.parametrize("debian", ["bullseye", "stable"])  # the oldest there is, with EMR 7's Python 3.9; the newest
+@pytest.mark.parametrize("debian", ["bullseye", "trixie"])  # with EMR 7's Python 3.9; Dataproc 3.0's Debian 13
 def test_clean_root(environment: dict[str, str], debian: str) -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and debootstrap")

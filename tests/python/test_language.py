@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import subprocess
 import tokenize
@@ -104,6 +105,21 @@ def test_pages_have_no_banned_phrase_and_no_endless_sentence(page: Path):
         found += faults(text)
         long = [sentence for sentence in sentences(text) if len(sentence.split()) > LONGEST]
         found += [f"{len(sentence.split())} words: {sentence}" for sentence in long]
+    assert not found, "\n".join(found)
+
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_notebooks_have_no_banned_phrase(notebook: Path):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    found: list[str] = []
+    for cell in cells:
+        source = "".join(cell["source"])
+        found += faults(source)
+        if cell["cell_type"] == "markdown":
+            found += [each for text in prose(source) for each in sentences(text) if len(each.split()) > LONGEST]
     assert not found, "\n".join(found)
 
 

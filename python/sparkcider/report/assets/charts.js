@@ -1,4 +1,4 @@
-// Charts by Apache ECharts, drawn anew when the theme or the width changes.
+// Charts by Apache ECharts, drawn again when the theme or the width changes.
 
 const charts = [];
 

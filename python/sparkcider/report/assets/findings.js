@@ -1,7 +1,7 @@
 // The findings: duplicates side by side, outliers, suspect labels with their neighbours, labels that are mixed up.
 
 const KINDS = {
-  bytes: "the same bytes", copy: "copies of an image: encoded or sized anew, or mirrored", similar: "similar images",
+  bytes: "the same bytes", copy: "copies of an image: re-encoded, resized or mirrored", similar: "similar images",
 };
 
 function findingSections() {
@@ -44,7 +44,7 @@ function duplicateSection({ duplicates, facts }, looked) {
     const groups = duplicates.filter((group) => group.kind === kind);
     const { groups: all, images: members } = facts.duplicates[kind];
     made.append(element("h3", {}, `${words[0].toUpperCase()}${words.slice(1)}: ${plural(all, "group")}, ${plural(members, "image")}`));
-    if (kind === "similar" && all) made.append(note(`A cosine of at least ${facts.similarity} is no proof of a copy: it may be the same object.`));
+    if (kind === "similar" && all) made.append(note(`A cosine of at least ${facts.similarity} does not prove a copy: it may be the same object.`));
     if (!groups.length) continue;
     if (groups.length < all) made.append(note(`The ${count(groups.length)} largest groups; findings/duplicates.parquet has all.`));
     const rows = groups.flatMap((group, number) => group.images.map((image, at) => ({ number, image, score: group.scores[at] })));
