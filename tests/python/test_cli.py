@@ -335,3 +335,10 @@ def test_mostly_garbage_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[
     words = ["run", "--input", f"{tmp_path}/images", "--output", f"{tmp_path}/out", "--model", "fruits-tiny"]
     assert cli.main([*words, "--engine", "embedded", "--max-error-rate", "0.1"]) == 3
     assert "1 of 1 images failed (100.0%), more than max_error_rate 0.1 allows" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m sparkcider doctor | head -n 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ok       python")
+    assert done.stderr == ""

@@ -39,7 +39,18 @@ def test_a_sound_machine_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["doctor"]) == 0, capsys.readouterr().out
     # The newest pandas may be newer than this PySpark: a warning that is no fault of the machine.
     found = [entry for entry in doctor.examine() if entry.name != "pandas for Spark"]
-    names = ["python", "sparkcider", "numpy", "pyarrow", "pyspark", "pandas", "java", "PYSPARK_PYTHON", "processor"]
+    names = [
+        "python",
+        "sparkcider",
+        "numpy",
+        "pyarrow",
+        "jinja2",
+        "pyspark",
+        "pandas",
+        "java",
+        "PYSPARK_PYTHON",
+        "processor",
+    ]
     assert [entry.name for entry in found] == [*names, "onnxruntime", "inference", "models"]
     assert {entry.status for entry in found} == {"ok"}
     assert set(map(doctor._line, found)) <= set(capsys.readouterr().out.splitlines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -44,9 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.own_process = arguments is None
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("sparkcider: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # of `sparkcider ... | head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit would flush once more
+        return 1
     except Exception as error:  # noqa: BLE001 - the last stop before the user
         if options.verbose:
             traceback.print_exc()

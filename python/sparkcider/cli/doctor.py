@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
-# (package, first version that works, first that does not, whether Spark jobs need it)
+# (package, first version that works, first that does not, what needs it where not everything does)
 _PACKAGES = (
-    ("numpy", (1, 20), (3,), True),
-    ("pyarrow", (14,), None, True),
-    ("pyspark", (3, 5), (5,), False),
-    ("pandas", (2,), (4,), False),
+    ("numpy", (1, 20), (3,), None),
+    ("pyarrow", (14,), None, None),
+    ("jinja2", (3,), None, "reports of jobs need it"),
+    ("pyspark", (3, 5), (5,), "Spark jobs need it"),
+    ("pandas", (2,), (4,), "Spark jobs need it"),
 )
 # Major Java versions by major PySpark version: "Downloading" on spark.apache.org/docs/3.5.x and /4.x
 _JAVA = {3: (8, 11, 17), 4: (17, 21)}
@@ -53,7 +54,7 @@ def examine() -> list[Finding]:
     Returns:
         One each for Python, sparkcider, every package, Java, the processor, ONNX Runtime, an inference and models.
     """
-    packages = [_package(name, low, high, required=required) for name, low, high, required in _PACKAGES]
+    packages = [_package(*package) for package in _PACKAGES]
     spark = [finding for finding in (_pyspark_and_pandas(), _java(), _worker_python()) if finding is not None]
     return [_python(), _sparkcider(), *packages, *spark, _processor(), _onnxruntime(), _inference(), _models()]
 
@@ -91,13 +92,13 @@ def _sparkcider() -> Finding:
     return Finding("sparkcider", OK, found)
 
 
-def _package(name: str, low: tuple[int, ...], high: tuple[int, ...] | None, *, required: bool) -> Finding:
-    missing = FAILED if required else WARNING
+def _package(name: str, low: tuple[int, ...], high: tuple[int, ...] | None, needed_by: str | None) -> Finding:
+    missing = FAILED if needed_by is None else WARNING
     wanted = ">=" + ".".join(map(str, low)) + ("" if high is None else ",<" + ".".join(map(str, high)))
     advice = f"pip install '{name}{wanted}'"
     version = _version(name)
     if version is None:
-        return Finding(name, missing, "not installed", advice + ("" if required else " (Spark jobs need it)"))
+        return Finding(name, missing, "not installed", advice + (f" ({needed_by})" if needed_by else ""))
     try:
         importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
