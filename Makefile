@@ -122,7 +122,7 @@ java:
 	touch $@
 
 # Apart from .venv, as torch alone is larger than all else.
-.venv-docs/.installed: docs/requirements.txt .venv/.installed-dev
+.venv-docs/.installed: docs/requirements.txt | .venv/.installed-dev
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --requirement docs/requirements.txt
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(.venv-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sparkcider.pth

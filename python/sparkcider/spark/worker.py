@@ -177,10 +177,21 @@ def in_pandas(batches: Iterator[pd.Series[Any]], values: str, work: Callable[...
         batches: Series of lists.
         values: `float` or `double`.
         work: Takes an iterator of `list<float32 | float64>` arrays, gives one of arrays.
+
+    Raises:
+        TypeError: The Series hold something else.
     """
     lists = pa.list_(pa.float64() if values == "double" else pa.float32())
-    # A list, not the Series: pyarrow takes NaN inside of a Series for null.
-    for rows in work(pa.array(list(batch), lists) for batch in batches):
+
+    def as_lists(batch: pd.Series[Any]) -> pa.Array[Any]:
+        rows = list(batch)  # not the Series: pyarrow takes NaN inside of a Series for null
+        try:
+            return pa.array(rows, lists)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            kind = next(type(row).__name__ for row in rows if row is not None)
+            raise TypeError(f"expected array<float> or array<double>, got {kind}") from None
+
+    for rows in work(map(as_lists, batches)):
         yield rows.to_pandas()
 
 
