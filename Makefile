@@ -104,7 +104,7 @@ bench: .venv/.installed-dev ## the numbers of the README
 	for bench in benches/python/*.py; do $(BIN)/python $$bench || exit 1; done
 
 clean: ## remove what make made
-	rm -rf .venv .venv-hubs dist target python/sparkcider/onnxruntime python/sparkcider/RUST-LICENSES.txt python/sparkcider/report/assets/vendor python/sparkcider/_native*.so
+	rm -rf .venv .venv-docs .venv-hubs dist target python/sparkcider/onnxruntime python/sparkcider/RUST-LICENSES.txt python/sparkcider/report/assets/vendor python/sparkcider/_native*.so
 
 prerequisites:
 	@PYTHON=$(PYTHON) scripts/check_prerequisites.sh build
