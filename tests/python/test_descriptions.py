@@ -273,7 +273,7 @@ def test_the_nearest_description_is_taken_and_others_are_left_alone(tmp_path: Pa
 def test_what_is_no_description_or_lies_elsewhere_is_not_taken(tmp_path: Path, folder: str, name: str, values: Any):
     model = here(tmp_path / folder)
     written(tmp_path / name, values)
-    with pytest.raises(ValueError, match="normalization must be tf, caffe, torch, unit, raw"):
+    with pytest.raises(ValueError, match=r"normalization is required \(tf, caffe, torch, unit, raw"):
         FeatureExtractor(model)
 
 

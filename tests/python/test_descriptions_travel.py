@@ -105,7 +105,7 @@ def test_a_command_names_a_description(model: Path, tmp_path: Path, capsys: pyte
     write_samples(tmp_path / "images", images_per_label=1)
     words = ["run", "--input", f"{tmp_path}/images", "--output", f"{tmp_path}/out", "--model", str(model), "--no-pca"]
     assert cli.main([*words, "--engine", "embedded", "--preprocessing", "none"]) == 2
-    assert "normalization must be" in capsys.readouterr().err
+    assert "normalization is required" in capsys.readouterr().err
     assert cli.main([*words, "--engine", "embedded", "--quiet"]) == 0
 
 

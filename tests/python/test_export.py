@@ -39,10 +39,11 @@ def test_a_wrong_option_is_refused_before_anything_is_built(tmp_path: Path) -> N
         export("resnet51", tmp_path / "x.onnx")
 
 
-def test_without_keras_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_keras_its_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(
-        ImportError, match=r"^export needs Keras \(keras is missing\): pip install 'sparkcider\[export\]'$"
+        ImportError,
+        match=r"^export needs Keras \(keras is missing\): pip install 'keras>=3.8' tensorflow-cpu tf2onnx onnx$",
     ):
         export("resnet50", tmp_path / "x.onnx", weights="none")
 

@@ -135,7 +135,7 @@ def test_each_layer_can_be_taken() -> None:
 
 
 def test_layers_of_a_network_of_any_size_need_one() -> None:
-    with pytest.raises(ValueError, match=r"^input_size must be given as .*takes images of any size$"):
+    with pytest.raises(ValueError, match=r"^input_size is required .*takes images of any size$"):
         models.layers(DATA / "any_size.onnx")
     assert models.layers(DATA / "any_size.onnx", input_size=32)[0].shape == (4, 8, 8)
     assert models.layers(DATA / "any_size.onnx", input_size=(16, 32))[0].shape == (4, 4, 8)

@@ -286,7 +286,7 @@ except ImportError as error:
 
 def test_without_matplotlib_one_line_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", WITHOUT_MATPLOTLIB], check=True, capture_output=True, text=True)
-    assert done.stdout == "sparkcider.plots needs matplotlib: pip install 'sparkcider[notebooks]'\n"
+    assert done.stdout == "sparkcider.plots needs matplotlib: pip install matplotlib\n"
 
 
 def test_importing_the_module_imports_neither_matplotlib_nor_spark():

@@ -138,7 +138,7 @@ def test_options_become_metadata(network: Path, images: Path, tmp_path: Path) ->
     model = onnx.load(network)
     del model.metadata_props[:]
     onnx.save(model, foreign)
-    with pytest.raises(ValueError, match=r"^normalization must be"):
+    with pytest.raises(ValueError, match=r"^normalization is required"):
         quantize(foreign, str(images), tmp_path / "int8.onnx")
     options = {"normalization": "tf", "resize_mode": "center_crop", "crop_ratio": 0.9, "pooling": "max"}
     quantize(foreign, str(images), tmp_path / "int8.onnx", n=16, layer="r2", input_size=SIDE, **options)
