@@ -144,11 +144,8 @@ fn maps_are_pooled_by_mean_or_maximum_or_kept_whole() {
 
 #[test]
 fn the_size_of_a_free_graph_must_be_given_and_is_then_used() {
-    let error = extractor("any_size.onnx", &Options::default()).unwrap_err();
-    assert!(
-        error.to_string().starts_with("input_size is required (a side or (height, width)): the graph of "),
-        "{error}"
-    );
+    let error = extractor("any_size.onnx", &Options::default()).unwrap_err().to_string();
+    assert!(error.starts_with("input_size is required (a side or (height, width)): the graph of "), "{error}");
     let options = Options { input_size: Some((32, 24)), ..Options::default() };
     assert_eq!(extractor("any_size.onnx", &options).unwrap().embedding_dim(), CHANNELS);
 }

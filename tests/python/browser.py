@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,3 +55,30 @@ def opened(browser: Browser, report: Path, **options: Any) -> Iterator[Page]:
         context.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+
+
+def number(text: str) -> int:
+    """A number as the page writes it."""
+    return int(text.replace(",", ""))
+
+
+def card(page: Page, name: str) -> str:
+    """The value of a card at the top of a report."""
+    return (
+        page.locator(".cards > div", has=page.locator("dt", has_text=re.compile(f"^{name}$")))
+        .locator("dd")
+        .first.inner_text()
+    )
+
+
+def read_data(report: Path) -> dict[str, Any]:
+    """The data inside of a report."""
+    return read_data_of(report.read_text())
+
+
+def read_data_of(html: str) -> dict[str, Any]:
+    """The data inside of a report's text."""
+    found = re.search('<script type="application/json" id="data">(.*?)</script>', html)
+    assert found is not None
+    read: dict[str, Any] = json.loads(found[1])
+    return read

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from browser import chromium, opened
+from browser import card, chromium, number, opened, read_data
 
-from sparkcider import findings
 from sparkcider.cli import main
 from sparkcider.job import JobConfig, run
-from sparkcider.report import data, render
-from sparkcider.samples import encode_png, write_samples
+from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +22,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 HOSTILE = "<script>alert(1)</script>'\"&</script><!--"
-LARGEST = 8 << 20
-"""Bytes of a report: what a mail or a notebook takes."""
-
 LONGER_SIDE = "(image) => Math.max(image.naturalWidth, image.naturalHeight)"
 
 ON_SCREEN = {
@@ -71,18 +62,6 @@ def page(browser: Browser, result: Path) -> Iterator[Page]:
 
 def features(result: Path) -> pd.DataFrame:
     return pd.read_parquet(result / "features")
-
-
-def number(text: str) -> int:
-    return int(text.replace(",", ""))
-
-
-def card(page: Page, name: str) -> str:
-    return (
-        page.locator(".cards > div", has=page.locator("dt", has_text=re.compile(f"^{name}$")))
-        .locator("dd")
-        .first.inner_text()
-    )
 
 
 def test_it_says_what_ran_in_the_numbers_of_the_parquet(page: Page, result: Path):
@@ -285,108 +264,6 @@ def test_every_section_is_reached_by_keyboard(page: Page):
     assert {"run", "variance", "map"} <= reached
 
 
-@pytest.fixture(scope="module")
-def large() -> tuple[dict[str, Any], pa.Table, findings.Findings]:
-    """23,619 images in 141 labels with a thumbnail each."""
-    random = np.random.default_rng(0)
-    n = 23_619
-    label = [f"Fruit {at % 141}" for at in range(n)]
-    centres = random.standard_normal((141, 16))
-    vectors = (centres[np.arange(n) % 141] + 0.3 * random.standard_normal((n, 16))).astype(np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 16).cast(pa.list_(pa.float32()))
-    paths = [f"s3://bucket/fruits-360/Training/{name}/r_{at}_100.jpg" for at, name in enumerate(label)]
-    thumbnail = pa.array([random.bytes(1200)] * n, pa.binary())
-    rows = pa.table({"path": paths, "label": label, "features": lists, "thumbnail": thumbnail})
-    found = findings.find(rows)
-    return {"images": n}, rows.rename_columns(["path", "label", "pca", "thumbnail"]), found
-
-
-def test_a_large_report_stays_small_and_opens(browser: Browser, large: tuple[Any, ...], tmp_path: Path):
-    summary, rows, found = large
-    html = render(summary, rows, found)
-    assert len(html.encode()) <= LARGEST
-    shown = data.report_data(summary, rows, found)
-    assert shown["n_points"] == 23_619
-    assert len(shown["images"]["thumbnail"]) == data.MOST_THUMBNAILS
-    with_thumbnail = {shown["images"]["name"][at] for at in shown["images"]["thumbnail"]}
-    assert {shown["images"]["name"][row["images"][0]] for row in shown["findings"]["outliers"]} <= with_thumbnail
-    (tmp_path / "report.html").write_text(html)
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto((tmp_path / "report.html").as_uri())
-    page.wait_for_selector("html[data-ready]")
-    assert page.locator(".legend button").count() == 141
-    context.close()
-
-
-def test_more_points_than_the_map_takes_are_a_sample_and_said(browser: Browser, tmp_path: Path):
-    n = data.MOST_POINTS + 500
-    pca = pa.FixedSizeListArray.from_arrays(pa.array(np.random.default_rng(1).random(2 * n)), 2)
-    rows = pa.table({"path": [f"file:/a/{at}.jpg" for at in range(n)], "pca": pca})
-    (tmp_path / "report.html").write_text(render({"images": n}, rows, None))
-    with opened(browser, tmp_path / "report.html") as page:
-        assert "30,000 of 30,500 images" in page.locator("#map .note").first.inner_text()
-        assert "not looked for" in page.locator("#findings").inner_text()
-
-
-def test_long_names_make_the_map_a_sample_and_not_the_page_too_large():
-    n = 20_000
-    pca = pa.FixedSizeListArray.from_arrays(pa.array(np.random.default_rng(1).random(2 * n)), 2)
-    rows = pa.table({"path": [f"file:/a/{'é' * 100}{at}.jpg" for at in range(n)], "pca": pca})
-    shown = read_data_of(render({"images": n}, rows, None))
-    assert 5_000 < shown["n_points"] < n
-    assert len(json.dumps(shown, ensure_ascii=False).encode()) < 2 * data.MOST_PATH_BYTES
-
-
-def test_images_that_are_all_the_same_have_a_report(browser: Browser, tmp_path: Path):
-    for at in range(3):
-        (tmp_path / "images" / str(at)).mkdir(parents=True)
-        (tmp_path / "images" / str(at) / "a.png").write_bytes(encode_png(np.full((8, 8, 3), 90, np.uint8)))
-    config = JobConfig(input=str(tmp_path / "images"), output=str(tmp_path / "out"), model="pixels", pca_k=2)
-    run(replace(config, engine="embedded"), progress=lambda _line: None)
-    with opened(browser, tmp_path / "out" / "report.html") as page:
-        assert "The same bytes: 1 group, 3 images" in page.locator("#duplicates").inner_text()
-
-
-def test_without_jinja2_a_job_says_so_before_it_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr("sparkcider.job.look.find_spec", lambda _name: None)
-    write_samples(tmp_path / "images", images_per_label=2)
-    words = ["run", "--input", str(tmp_path / "images"), "--output", str(tmp_path / "out"), "--model", "fruits-tiny"]
-    assert main([*words, "--engine", "embedded"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "sparkcider: report.html needs jinja2, which is not installed: pip install jinja2, or give --no-report"
-    )
-    assert not (tmp_path / "out.partial").exists()
-    assert main([*words, "--engine", "embedded", "--no-report"]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "explained_variance.csv", "features", "job.json", "pca", "pca-model", "summary.json",
-    ]  # fmt: skip
-
-
-def test_rows_of_a_table_may_have_the_same_path_or_none(tmp_path: Path):
-    images = [encode_png(np.full((8, 8, 3), level, np.uint8)) for level in (10, 90, 200)]
-    pq.write_table(pa.table({"path": ["a", "a", None], "content": images}), tmp_path / "images.parquet")
-    config = JobConfig(
-        input=str(tmp_path / "images.parquet"), output=str(tmp_path / "out"), model="pixels", content_column="content"
-    )
-    assert run(replace(config, engine="embedded"), progress=lambda _line: None)["findings"]["rows"] == 3
-    assert (tmp_path / "out" / "report.html").is_file()
-
-
-def test_any_parquet_of_features_gets_a_report(browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    vectors = np.random.default_rng(2).standard_normal((40, 4)).astype(np.float32)
-    table = pa.table({"path": [f"{at}.jpg" for at in range(40)], "features": vectors.tolist()})
-    pq.write_table(table, tmp_path / "mine.parquet")
-    assert main(["report", str(tmp_path / "mine.parquet")]) == 0
-    assert capsys.readouterr().out.strip() == f"file:{tmp_path}/report.html"
-    with opened(browser, tmp_path / "report.html") as page:
-        assert number(card(page, "images")) == 40
-        assert "There are no labels." in page.locator("#labels").inner_text()
-        assert page.locator("#outliers tbody tr").count() == 40
-
-
 def test_a_report_is_made_again_of_a_finished_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     before = {path.name: path.read_bytes() for path in (result / "findings").iterdir()}
     for path in (result / "findings").iterdir():
@@ -397,45 +274,3 @@ def test_a_report_is_made_again_of_a_finished_result(result: Path, tmp_path: Pat
     ours, theirs = (read_data(path) for path in (tmp_path / "again.html", result / "report.html"))
     for key in ("n_rows", "n_points", "labels", "axes", "findings", "images"):
         assert ours[key] == theirs[key], key
-
-
-def read_data(report: Path) -> dict[str, Any]:
-    return read_data_of(report.read_text())
-
-
-def read_data_of(html: str) -> dict[str, Any]:
-    found = re.search('<script type="application/json" id="data">(.*?)</script>', html)
-    assert found is not None
-    read: dict[str, Any] = json.loads(found[1])
-    return read
-
-
-def test_a_sample_is_said_and_all_are_looked_at_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from sparkcider.job import look
-
-    monkeypatch.setattr(look, "MOST_ROWS", 50)
-    vectors = np.random.default_rng(3).standard_normal((400, 3)).astype(np.float32)
-    pq.write_table(
-        pa.table({"path": [f"{at}.jpg" for at in range(400)], "features": vectors.tolist()}), tmp_path / "a.parquet"
-    )
-    assert main(["report", str(tmp_path / "a.parquet")]) == 0
-    sample = read_data(tmp_path / "report.html")["sample"]
-    assert sample["sampled"]
-    assert sample["of"] == 400
-    assert 20 < sample["rows"] < 90
-    assert main(["report", str(tmp_path / "a.parquet"), "--all"]) == 0
-    assert not read_data(tmp_path / "report.html")["sample"]["sampled"]
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"path": ["a"]}, "must have the columns path and features; it has path"),
-        ({"path": ["a"], "features": pa.array([None], pa.list_(pa.float32()))}, "has no row with features"),
-    ],
-)
-def test_what_has_no_features_is_an_error(columns, message, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
-    assert main(["report", str(tmp_path / "a.parquet")]) == 2
-    assert message in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "nothing")]) == 2
