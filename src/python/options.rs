@@ -59,7 +59,7 @@ impl Numbers<'_, '_> {
     }
 }
 
-/// The value as Python shows it; a text that looks like a number with its type.
+/// The value as Python shows it; a text with its type, because it may look like a number.
 fn repr_of(given: &Bound<'_, PyAny>) -> String {
     let kind = if given.is_instance_of::<PyString>() { " (str)" } else { "" };
     given.repr().map_or_else(|_| "a value that has no text".to_owned(), |text| format!("{text}{kind}"))
