@@ -31,7 +31,7 @@ test: .venv/.installed-dev ## set everything up, run cargo test and pytest
 	cargo test --release $(CHECKED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts with the wheel, in a fresh Debian of EMR's Python and in the newest (as root, needs debootstrap)
+test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts and the wheel's tests in fresh Debians with Java 17 and 21, and in Ubuntu 24 (as root, needs debootstrap)
 	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
 
 test-clusters: .venv/.installed-dev ## the job on every kind of cluster that this machine can start, YARN included (fetches 50 MB of jars)

@@ -10,8 +10,13 @@ missing=0
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-if have apt-get; then install='sudo apt-get install -y'; packages='python3 python3-venv build-essential openjdk-17-jre-headless cmake nasm'
-elif have dnf; then install='sudo dnf install -y'; packages='python3.11 python3.11 gcc java-17-openjdk-headless cmake nasm'
+# Debian 12 has no Java 21, Debian 13 no Java 17.
+java_of_debian=17
+# shellcheck disable=SC1090 # each system has its own
+system=$({ . "${OS_RELEASE:-/etc/os-release}" && echo "${ID:-}${VERSION_ID:-}"; } 2>/dev/null)
+case $system in debian1[3-9]) java_of_debian=21 ;; esac
+if have apt-get; then install='sudo apt-get install -y'; packages="python3 python3-venv build-essential openjdk-$java_of_debian-jre-headless cmake nasm"
+elif have dnf; then install='sudo dnf install -y'; packages='python3.11 python3.11 gcc java-21-openjdk-headless cmake nasm'
 elif have brew; then install='brew install'; packages='python python gcc openjdk@17 cmake nasm'
 else install='install with your package manager:'; packages='python3 python3-venv gcc openjdk-17 cmake nasm'
 fi

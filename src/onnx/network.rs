@@ -64,6 +64,14 @@ impl Network {
         let (sessions, session) = Sessions::first(file, choice, runtime, options.threads()?)
             .map_err(|error| if graph.has_bfloat16 { without_bfloat16(error) } else { error })?;
         let (image, input) = image_input(&session, graph, &metadata, options.layout)?;
+        let is_dynamic = graph.is_dynamically_quantized();
+        if let Some(batch) = input.batch.filter(|&batch| is_dynamic && batch > 1) {
+            let reason = format!(
+                "is quantized dynamically and takes {batch} images at once: each image's features would depend on the \
+                 others; export the network with a free or single batch axis, then quantize it again"
+            );
+            return Err(Error::Model { model, reason });
+        }
         let layouts = map_layouts(graph, &image, input.layout);
         let said = layer_layout(&metadata, options)?;
         let pooling = pooling(&metadata, options)?;
@@ -79,14 +87,7 @@ impl Network {
             name,
         };
         let outputs = names.into_iter().map(output).collect();
-        Ok(Self {
-            session,
-            sessions,
-            input,
-            outputs,
-            poolings: Vec::new(),
-            is_dynamic: graph.is_dynamically_quantized(),
-        })
+        Ok(Self { session, sessions, input, outputs, poolings: Vec::new(), is_dynamic })
     }
 
     /// The same network with a session of its own, for another thread. The two share their weights if ONNX Runtime can; `size`

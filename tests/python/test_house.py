@@ -91,6 +91,16 @@ def test_an_old_prerequisite_is_named_with_what_was_found(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("version", "java"), [("12", "17"), ("13", "21")])
+def test_the_java_to_install_is_one_that_this_debian_has(tmp_path, version, java):
+    write_program(tmp_path / "apt-get", "exit 0")
+    release = tmp_path / "os-release"
+    release.write_text(f'PRETTY_NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="{version}"\n', encoding="utf-8")
+    done = check_prerequisites(PATH=str(tmp_path), OS_RELEASE=str(release))
+    line = f"missing: Java >= 17. Install it: sudo apt-get install -y openjdk-{java}-jre-headless"
+    assert line in done.stderr.splitlines()
+
+
 def write_program(path: Path, line: str) -> None:
     path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
     path.chmod(0o755)

@@ -228,13 +228,18 @@ def test_weights_among_the_inputs_are_named(tmp_path: Path, capsys: pytest.Captu
     assert not any(line.startswith("slow") for line in shown(path, capsys))
 
 
-def test_convolutions_of_dynamic_quantization_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def dynamically_quantized(path: Path, axes: list[Any]) -> Path:
+    """A convolution of the levels of an input of `axes`, whose range is found at run time."""
     made, kind = new_net(), onnx.TensorProto.FLOAT
     made.nodes.append(onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["levels", "scale", "zero"]))
     kernel = made.weight(np.ones((DIM, 3, 1, 1), np.uint8))
     sums = made.add("Cast", [made.add("ConvInteger", ["levels", kernel, "zero"], "sums")], "floats", to=kind)
     made.add("ReduceMean", [sums], "features", axes=[2, 3], keepdims=0)
-    path = save(made, tmp_path / "net.onnx", {"x": (kind, AXES)}, {"features": (kind, ["N", DIM])})
+    return save(made, path, {"x": (kind, axes)}, {"features": (kind, [axes[0], DIM])})
+
+
+def test_convolutions_of_dynamic_quantization_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = dynamically_quantized(tmp_path / "net.onnx", AXES)
     assert any("1 convolutions are quantized dynamically" in line for line in shown(path, capsys))
     extractor = FeatureExtractor(path, **OPTIONS)
     assert extractor.preprocessing["layout"] == "NCHW"
@@ -242,6 +247,13 @@ def test_convolutions_of_dynamic_quantization_are_named(tmp_path: Path, capsys: 
     beside, _ = extractor.extract(pa.array([dark, *images().to_pylist()]))
     alone, _ = extractor.extract(pa.array([dark]))
     assert beside[0] == alone[0], "the range of values is that of each image"
+
+
+def test_dynamic_quantization_of_a_fixed_batch_is_refused(tmp_path: Path) -> None:
+    one = dynamically_quantized(tmp_path / "one.onnx", [1, *AXES[1:]])
+    assert FeatureExtractor(one, **OPTIONS).embedding_dim == DIM
+    with pytest.raises(ModelError, match="takes 4 images at once: each image's features would depend on the others"):
+        FeatureExtractor(dynamically_quantized(tmp_path / "four.onnx", [4, *AXES[1:]]), **OPTIONS)
 
 
 # Spark

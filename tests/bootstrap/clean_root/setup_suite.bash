@@ -1,4 +1,4 @@
-# A Debian of its own for the scripts, with nothing but Python, sudo and the `aws` command: made once for each DEBIAN and
+# A Debian (or Ubuntu) of its own for the scripts, with nothing but Python, sudo and `aws`: made once for each DEBIAN and
 # kept in SPARKCIDER_CLEAN_ROOTS, copied for each run. Like an EMR node it has a user `hadoop` who may use sudo.
 
 setup_suite() {
@@ -19,9 +19,12 @@ setup_suite() {
 }
 
 make_root() { # folder
+    local components=main
+    [ "$DEBIAN" != noble ] || components=main,universe # where Ubuntu has python3-venv and Java
     rm -rf "$1"
     mkdir -p "$1"
-    debootstrap --variant=minbase --include=python3,python3-venv,sudo,ca-certificates "$DEBIAN" "$1" || return
+    debootstrap --variant=minbase --components=$components --include=python3,python3-venv,sudo,ca-certificates \
+        "$DEBIAN" "$1" || return
     cp /etc/resolv.conf "$1/etc/"
     cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
     chroot "$1" useradd --create-home --shell /bin/bash hadoop
