@@ -43,12 +43,15 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def as_restructured_text(
-    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
 ) -> None:
     """Docstrings are Markdown: links become restructuredText."""
     lines[:] = [re.sub(r"\[([^\]]+)\]\((https?://[^)]+)\)", r"`\1 <\2>`__", line) for line in lines]
+    if what in {"attribute", "data", "property"}:
+        # Napoleon takes words before a colon in the first line for a type; an empty comment is such a line.
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Sphinx) -> None:
     """Registers what the docstrings need."""
-    app.connect("autodoc-process-docstring", as_restructured_text)
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)  # before napoleon, at 500

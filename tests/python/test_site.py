@@ -30,4 +30,8 @@ def test_its_pages_open_without_a_network():
             page.wait_for_selector(f"h1:has-text('{title}')")
         page.goto((SITE / "docs" / "api" / "sparkcider.html").as_uri())
         assert page.locator("text=extract").first.is_visible()
+        # the type is in the signature: one in a field of its own would be words of the sentence
+        assert page.locator("dt.field-odd:has-text('Type')").count() == 0
+        for entry in page.locator("dl.py > dd").all():
+            assert entry.inner_text().strip()
     assert elsewhere == []

@@ -78,7 +78,7 @@ class FittedAttributes:
 
     @property
     def n_features_(self) -> int:
-        """D."""
+        """The number of features, D."""
         return self._solved().n_features_
 
     @property
