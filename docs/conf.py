@@ -42,9 +42,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 REPOSITORY = Path(__file__).parent.parent
 
 
-def as_restructured_text(
-    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
-) -> None:
+def as_restructured_text(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
     """Docstrings are Markdown: links become restructuredText."""
     lines[:] = [re.sub(r"\[([^\]]+)\]\((https?://[^)]+)\)", r"`\1 <\2>`__", line) for line in lines]
     if what in {"attribute", "data", "property"}:
