@@ -136,15 +136,18 @@ PYTHON
 
 @test "the installed wheel passes its tests with the Python and the newest Java of this Debian" {
     local java python repository=$BATS_TEST_DIRNAME/../../..
-    java=$(chroot "$ROOT" sh -c 'apt-get update -qq && apt-cache pkgnames openjdk-' | grep -E '^openjdk-(17|21)-jre-headless$' | sort | tail -n 1)
-    chroot "$ROOT" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$java" >&2
+    as_root() { node --user root env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+    as_root apt-get update -qq
+    java=$(as_root apt-cache pkgnames openjdk- | grep -E '^openjdk-(17|21)-jre-headless$' | sort | tail -n 1)
+    as_root apt-get install -y -qq --no-install-recommends "$java" >"$BATS_TEST_TMPDIR/java.log" 2>&1 ||
+        { cat "$BATS_TEST_TMPDIR/java.log" && false; }
     python=$(node python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     mkdir "$ROOT/home/hadoop/tree" "$ROOT/home/hadoop/tree/dist"
     cp -r "$repository"/{conftest.py,pyproject.toml,tests,scripts} "$ROOT/home/hadoop/tree/"
     cp "$WHEEL" "$ROOT/home/hadoop/tree/dist/"
     chroot "$ROOT" chown -R hadoop /home/hadoop/tree
     run node tree/scripts/test_wheel.sh "$python" tier
-    echo "$java, Python $python: $(grep -E '^=+ .*passed' <<<"$output")" >&3
     echo "$output"
+    echo "$java, Python $python: $(grep -E '^=+ .*passed' <<<"$output")" >&3
     [ "$status" -eq 0 ]
 }
