@@ -62,7 +62,7 @@ notebooks: .venv/.installed-dev ## run the notebooks on local Spark and keep wha
 	$(BIN)/python tests/python/run_notebooks.py
 
 fuzz: ## each fuzz target for SECONDS with AddressSanitizer (needs cargo-fuzz and the toolchain NIGHTLY)
-	for target in $$(cargo +$(NIGHTLY) fuzz list); do \
+	for target in $$(cargo +$(NIGHTLY) fuzz list); do mkdir -p fuzz/corpus/$$target; \
 		cargo +$(NIGHTLY) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target $$(test $$target = decode && echo tests/data/decode) -- \
 			-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; done
 

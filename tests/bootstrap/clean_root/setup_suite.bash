@@ -6,7 +6,7 @@ setup_suite() {
     [ -e "$kept/ready" ] || make_root "$kept" || return
     export ROOT=$BATS_SUITE_TMPDIR/root BUCKET=s3://bucket
     cp -a "$kept" "$ROOT"
-    cp /etc/resolv.conf "$ROOT/etc/"
+    cp /etc/resolv.conf /etc/hosts "$ROOT/etc/"
     cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/" # with what this machine's network needs
     cp -r "$BATS_TEST_DIRNAME/../../../bootstrap" "$WHEEL" "$ROOT/home/hadoop/"
     chmod 755 "$ROOT/home/hadoop" # the tests begin there, as any user
