@@ -237,7 +237,8 @@ def test_real_images_have_the_embeddings_of_keras_and_pillow(
         for file in files
     ]
     preprocess = getattr(applications, entry.module).preprocess_input
-    expected = np.asarray(network(preprocess(np.stack(pixels).astype("f4")), training=False))
+    # one image at a time: TensorFlow keeps all maps of a batch, gigabytes of thirty
+    expected = np.concatenate([network(preprocess(image[None].astype("f4")), training=False) for image in pixels])
     found = FeatureExtractor(path).extract(pa.array([file.read_bytes() for file in files]))[0]
     ours = found.flatten().to_numpy().reshape(expected.shape)
     cosines = (ours * expected).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(expected, axis=1)

@@ -187,7 +187,44 @@ def _stages(
     progress: Progress,
 ) -> tuple[dict[str, Any], Look | None]:
     """Runs the stages between the listing and the report; gives what the summary says of them, and what is reported."""
-    found = images.found
+    todo, counts, rate = _embed(config, engine, images, partial, older, progress)
+    _remove_later_stages(partial)
+    pca = _reduce(config, engine, partial, progress) if config.pca else None
+    look = None
+    if config.report:
+        rows = engine.rows(partial, sampled_share(counts.n_images, dimension))
+        look = find(rows, pca, counts.n_images, partial, progress)
+    _write_text(config, engine, partial, progress)
+    engine.publish(partial)
+    profile = engine.profile()
+    advice = scaled_advice(config, todo, profile["worker_seconds"])
+    if advice is not None:
+        progress.line(f"{'advice':<9} {advice}")
+    summary = {
+        "engine": engine.name,
+        "input": {**images.found, "labels": len(counts.files) - (None in counts.files)},
+        "images": counts.n_images,
+        "errors": counts.n_errors,
+        "errors_by_kind": counts.by_kind(),
+        "errors_by_reason": counts.by_reason(),
+        "by_label": counts.by_label(),
+        "embedded": todo.found["files"],
+        "images_per_second": round(rate, 1),
+        "pca": None if pca is None else _pca_facts(config, pca),
+        "findings": None if look is None else look.findings.facts,
+        "seconds": progress.seconds,
+        **profile,
+        "scaled_decoding": None if advice is None else advice.as_dict(),
+        "versions": {**_versions(), **engine.versions()},
+        "config": {**asdict(config), "model": config.model_name},
+    }
+    return summary, look
+
+
+def _embed(
+    config: JobConfig, engine: Engine, images: Images, partial: Partial, older: str | None, progress: Progress
+) -> tuple[Images, Counts, float]:
+    """Embeds the images that have no features yet; gives these images, the counts of all, and the images/s."""
     with progress.stage("features", config.model_name) as done:
         todo = images
         if config.resume and images.keys is not None:
@@ -204,37 +241,7 @@ def _stages(
             raise ValueError(f"no image among {counts.n_files:,} files of {config.input}; most often: {reason}")
         kept = f", {counts.n_files - embedded:,} kept" if embedded < counts.n_files else ""
         done(f"{counts.n_images:,} images, {counts.n_errors:,} failed{kept}, {rate:,.0f} images/s")
-    _remove_later_stages(partial)
-    pca = _reduce(config, engine, partial, progress) if config.pca else None
-    look = None
-    if config.report:
-        rows = engine.rows(partial, sampled_share(counts.n_images, dimension))
-        look = find(rows, pca, counts.n_images, partial, progress)
-    _write_text(config, engine, partial, progress)
-    engine.publish(partial)
-    profile = engine.profile()
-    advice = scaled_advice(config, todo, profile["worker_seconds"])
-    if advice is not None:
-        progress.line(f"{'advice':<9} {advice}")
-    summary = {
-        "engine": engine.name,
-        "input": {**found, "labels": len(counts.files) - (None in counts.files)},
-        "images": counts.n_images,
-        "errors": counts.n_errors,
-        "errors_by_kind": counts.by_kind(),
-        "errors_by_reason": counts.by_reason(),
-        "by_label": counts.by_label(),
-        "embedded": embedded,
-        "images_per_second": round(rate, 1),
-        "pca": None if pca is None else _pca_facts(config, pca),
-        "findings": None if look is None else look.findings.facts,
-        "seconds": progress.seconds,
-        **profile,
-        "scaled_decoding": None if advice is None else advice.as_dict(),
-        "versions": {**_versions(), **engine.versions()},
-        "config": {**asdict(config), "model": config.model_name},
-    }
-    return summary, look
+    return todo, counts, rate
 
 
 def _remove_later_stages(partial: Partial) -> None:
