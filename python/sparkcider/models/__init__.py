@@ -265,5 +265,6 @@ def _by_name(name: str) -> Path:
 def _unknown(name: str) -> ValueError:
     names = {comparable(known): known for known in ("pixels", *available(), *REGISTRY)}
     near = [names[key] for key in difflib.get_close_matches(comparable(name), names, n=3, cutoff=0.6)]
-    hint = f"near: {', '.join(near)}" if near else "give a name of the registry, or the path or URI of an ONNX file"
+    known = f"{', '.join(available())}, a network of keras.applications, or the path or URI of an ONNX file"
+    hint = f"near: {', '.join(near)}" if near else f"give {known}"
     return ValueError(f"no model is called {name}; {hint}")
