@@ -10,6 +10,7 @@ import pytest
 
 from sparkcider import _native
 from sparkcider.job import JobConfig
+from sparkcider.job import advice as job_advice
 from sparkcider.job.advice import scaled_advice
 from sparkcider.job.source import KEYS, FileImages, TableImages
 
@@ -39,12 +40,22 @@ def config(**options: Any) -> JobConfig:
     return JobConfig(input="in", output="out", model="fruits-tiny", options=options)
 
 
-def test_the_gain_and_its_cost_are_measured_on_the_users_own_images(photos: FileImages):
+def test_the_gain_and_its_cost_are_measured_on_the_users_own_images(
+    photos: FileImages, monkeypatch: pytest.MonkeyPatch
+):
+    measured, seconds = job_advice._measured, {"exact": 1.0, "scaled": 0.4}  # a busy machine must not decide
+
+    def timed(images: pa.Array[Any], job: JobConfig, decode: str) -> tuple[list[list[float] | None], float]:
+        features, own_seconds = measured(images, job, decode)
+        assert own_seconds > 0
+        return features, seconds[decode]
+
+    monkeypatch.setattr(job_advice, "_measured", timed)
     advice = scaled_advice(config(), photos, MOSTLY_DECODING)
     assert advice is not None
     assert advice.decoding_share == pytest.approx(0.9)
     assert advice.sample == 4
-    assert 1.2 <= advice.speedup <= 10  # all of the decoding can be saved, and no more
+    assert advice.speedup == pytest.approx(1 / (0.1 + 0.9 * 0.4), abs=0.01)
     assert 0.9 < advice.median_cosine <= 1
     assert str(advice).startswith("decoding took 90% of the workers' time; --decode scaled would be ")
     assert set(advice.as_dict()) == {"decoding_share", "speedup", "median_cosine", "sample"}
