@@ -2,8 +2,8 @@
 
     python scripts/set_address.py https://HOST/OWNER/NAME COMMIT
 
-A release runs it before it builds, because only the place that publishes knows its own address. It works in the current
-folder and changes pyproject.toml and README.md, whose relative links lead nowhere on an index.
+The workflow that publishes runs it before it builds; the address is that of its repository. It works in the current
+folder and changes pyproject.toml and README.md. Relative links of the README would not work on an index.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ wheels=(dist/*.whl)
 
 rm -rf "$venv"
 "python$python" -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade pip # Debian 11's knows no extras of extras
+"$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade pip # Debian 11's cannot resolve an extra of sparkcider itself
 "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint "tests/matrix/$python.txt" "${wheels[0]}[test]"
 SPARKCIDER_TEST_INSTALLED=yes "$venv/bin/python" -m pytest "${files[@]}"
 

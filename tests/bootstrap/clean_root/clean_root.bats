@@ -2,7 +2,7 @@
 
 node() { # [--user NAME] [--net] [--small FOLDER SIZE MODE] command...: runs it on the node
     local user=hadoop isolate=(--mount) mounts="mount -t proc proc '$ROOT/proc'"
-    mounts+=" && mount -t tmpfs -o mode=1777 tmpfs '$ROOT/dev/shm'" # semaphores of Python
+    mounts+=" && mount -t tmpfs -o mode=1777 tmpfs '$ROOT/dev/shm'" # Python's semaphores need it
     while true; do
         case $1 in
         --user) user=$2 && shift 2 ;;
@@ -142,7 +142,7 @@ PYTHON
     java=$(as_root apt-cache pkgnames openjdk- | grep -E '^openjdk-(17|21)-jre-headless$' | sort | tail -n 1)
     as_root apt-get install -y -qq --no-install-recommends "$java" >"$BATS_TEST_TMPDIR/java.log" 2>&1 ||
         { cat "$BATS_TEST_TMPDIR/java.log" && false; }
-    cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/" # which the installation of Java has written anew
+    cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/" # the installation of Java has replaced it
     python=$(node python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     mkdir "$ROOT/home/hadoop/tree" "$ROOT/home/hadoop/tree/dist"
     cp -r "$repository"/{conftest.py,pyproject.toml,tests,scripts} "$ROOT/home/hadoop/tree/"
