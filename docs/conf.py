@@ -46,7 +46,7 @@ def as_restructured_text(_app: Sphinx, what: str, _name: str, _obj: object, _opt
     """Docstrings are Markdown: links become restructuredText."""
     lines[:] = [re.sub(r"\[([^\]]+)\]\((https?://[^)]+)\)", r"`\1 <\2>`__", line) for line in lines]
     if what in {"attribute", "data", "property"}:
-        # Napoleon takes words before a colon in the first line for a type. An empty comment as first line prevents that.
+        # Napoleon takes words before a colon in the first line for a type. An empty comment before it prevents that.
         lines[:0] = ["..", ""]
 
 

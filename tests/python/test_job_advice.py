@@ -43,7 +43,8 @@ def config(**options: Any) -> JobConfig:
 def test_the_gain_and_its_cost_are_measured_on_the_users_own_images(
     photos: FileImages, monkeypatch: pytest.MonkeyPatch
 ):
-    measured, seconds = job_advice._measured, {"exact": 1.0, "scaled": 0.4}  # measured seconds depend on the machine's load
+    # the seconds that are measured depend on the machine's load
+    measured, seconds = job_advice._measured, {"exact": 1.0, "scaled": 0.4}
 
     def timed(images: pa.Array[Any], job: JobConfig, decode: str) -> tuple[list[list[float] | None], float]:
         features, own_seconds = measured(images, job, decode)
