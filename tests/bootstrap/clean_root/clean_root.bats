@@ -1,4 +1,5 @@
-# bootstrap/emr as EMR runs it: fetched from S3, by the user hadoop, on a machine that has nothing yet.
+# bootstrap/emr as EMR runs it: fetched from S3, by the user hadoop, on a machine that has nothing yet; the init scripts
+# of Dataproc and Databricks, by root; the wheel's tests.
 
 node() { # [--user NAME] [--net] [--small FOLDER SIZE MODE] command...: runs it on the node
     local user=hadoop isolate=(--mount) mounts="mount -t proc proc '$ROOT/proc'"
@@ -133,6 +134,27 @@ PYTHON
     [ "$status" -eq 0 ]
     grep -E '^ok +inference ' <<<"$output"
     [[ $output == *" at /home/hadoop/job/environment/"* ]]
+}
+
+@test "the init scripts of Dataproc and Databricks install beside the packages of an image's Python" {
+    local python
+    for python in /opt/pixi/.pixi/envs/default /databricks/python; do
+        node --user root python3 -m venv "$python"
+        node --user root "$python/bin/python" -m pip install --quiet --only-binary=:all: numpy pandas pyarrow
+    done
+    printf '#!/bin/sh\ncp "/home/hadoop/${3#gs://bucket/}" "$4"\n' >"$ROOT/usr/local/bin/gcloud"
+    printf '#!/bin/sh\ntest "$1" = attributes/sparkcider-wheel && echo "gs://bucket/%s"\n' "$WHEEL_NAME" \
+        >"$ROOT/usr/local/bin/get_metadata_value"
+    chmod +x "$ROOT/usr/local/bin/gcloud" "$ROOT/usr/local/bin/get_metadata_value"
+    run node --user root bootstrap/dataproc/init.sh
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *" at /opt/pixi/.pixi/envs/default/bin/python, named by the image"* ]]
+    grep -E '^ok +inference ' <<<"$output"
+    run node --user root env SPARKCIDER_WHEEL="/home/hadoop/$WHEEL_NAME" bootstrap/databricks/init.sh
+    echo "$output"
+    [ "$status" -eq 0 ]
+    grep -E '^ok +inference ' <<<"$output"
 }
 
 @test "the installed wheel passes its tests with the Python and the newest Java of this Debian" {
