@@ -27,13 +27,8 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Crates that only some modules may name. `python` stands above all layers.
-const RESERVED: [(&str, &[&str]); 5] = [
-    ("pyo3", &["python"]),
-    ("numpy", &["python"]),
-    ("pyo3_arrow", &["python"]),
-    ("arrow_", &["columns", "python"]),
-    ("ort", &["onnx"]),
-];
+const RESERVED: [(&str, &[&str]); 4] =
+    [("pyo3", &["python"]), ("numpy", &["python"]), ("arrow_", &["columns", "python"]), ("ort", &["onnx"])];
 
 /// A module's path below the crate, such as `["image", "decode"]`.
 type Module = Vec<String>;

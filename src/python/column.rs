@@ -2,15 +2,15 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3_arrow::input::AnyArray;
 
+use crate::python::capsules::ArrowColumn;
 use crate::python::locked::map;
 
 /// A column of encoded images.
-pub(super) struct ImageColumn(pub(super) AnyArray);
+pub(super) struct ImageColumn(pub(super) ArrowColumn);
 
 /// A column of features: lists of floats.
-pub(super) struct FeatureColumn(pub(super) AnyArray);
+pub(super) struct FeatureColumn(pub(super) ArrowColumn);
 
 impl<'py> FromPyObject<'_, 'py> for ImageColumn {
     type Error = PyErr;

@@ -4,12 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use arrow_array::{ArrayRef, new_empty_array};
 use pyo3::prelude::*;
-use pyo3_arrow::error::PyArrowError;
-use pyo3_arrow::input::AnyArray;
-use pyo3_arrow::{PyArray, PyChunkedArray};
 
 use crate::Result;
 use crate::columns::only_column;
+use crate::python::capsules::{ArrowColumn, exception, to_pyarrow, to_pyarrow_chunks};
 use crate::python::error::detach;
 
 /// State that one thread at a time uses. The lock is only ever taken with the GIL released, so a thread that waits for it
@@ -34,18 +32,17 @@ impl<T: Send> Locked<T> {
 /// For a stream it first gets an array of no rows: a wrong type fails before anything is pulled.
 pub(super) fn for_each(
     py: Python<'_>,
-    column: AnyArray,
+    column: ArrowColumn,
     mut work: impl FnMut(&ArrayRef) -> PyResult<()>,
 ) -> PyResult<()> {
-    let stream = match column {
-        AnyArray::Array(array) => return work(&only_column(&array.into_inner().0)),
-        AnyArray::Stream(stream) => stream,
+    let mut stream = match column {
+        ArrowColumn::Array(array) => return work(&only_column(&array)),
+        ArrowColumn::Stream(stream) => stream,
     };
-    let mut reader = stream.into_reader()?;
-    work(&only_column(&new_empty_array(reader.field().data_type())))?;
+    work(&only_column(&new_empty_array(stream.data_type())))?;
     // the GIL is free while the next batch is made, perhaps by Python
-    while let Some(batch) = py.detach(|| reader.next()) {
-        work(&only_column(&batch.map_err(PyArrowError::from)?))?;
+    while let Some(batch) = py.detach(|| stream.next()).map_err(exception)? {
+        work(&only_column(&batch))?;
     }
     Ok(())
 }
@@ -53,10 +50,10 @@ pub(super) fn for_each(
 /// Applies `work` to an array, or to each batch of a stream, and gives its `N` columns as pyarrow's kind of the same.
 pub(super) fn map<const N: usize>(
     py: Python<'_>,
-    column: AnyArray,
+    column: ArrowColumn,
     mut work: impl FnMut(&ArrayRef) -> PyResult<[ArrayRef; N]>,
 ) -> PyResult<[Py<PyAny>; N]> {
-    let is_stream = matches!(column, AnyArray::Stream(_));
+    let is_stream = matches!(column, ArrowColumn::Stream(_));
     let mut columns = [(); N].map(|()| Vec::new());
     for_each(py, column, |batch| {
         for (column, array) in columns.iter_mut().zip(work(batch)?) {
@@ -66,12 +63,12 @@ pub(super) fn map<const N: usize>(
     })?;
     let pyarrow = |mut arrays: Vec<ArrayRef>| -> PyResult<Py<PyAny>> {
         if !is_stream {
-            return Ok(PyArray::from_array_ref(arrays.swap_remove(0)).to_pyarrow(py)?.unbind());
+            return Ok(to_pyarrow(py, arrays.swap_remove(0))?.unbind());
         }
         if arrays.len() > 1 {
             arrays.remove(0); // the array of no rows, which is the result only of a stream without batches
         }
-        Ok(PyChunkedArray::from_array_refs(arrays)?.into_pyarrow(py)?.unbind())
+        Ok(to_pyarrow_chunks(py, arrays)?.unbind())
     };
     let mut made = Vec::with_capacity(N);
     for arrays in columns {

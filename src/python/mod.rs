@@ -4,6 +4,7 @@
     clippy::needless_pass_by_value // a boundary function owns what Python hands over
 )]
 
+mod capsules;
 mod column;
 mod doctor;
 mod error;

@@ -2,15 +2,17 @@
 
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from lazy_stream import LazyStream
 
-from sparkcider import FeatureExtractor, Moments, Pca, PcaError
-from sparkcider._native import RandomizedPca, Sketch
+from sparkcider import FeatureExtractor, Moments, Pca, PcaError, SparkciderError
+from sparkcider._native import RandomizedPca, Sketch, _feature_column
 
 ROWS, WIDTH = 500, 1000
 LISTS = pa.list_(pa.float64(), WIDTH)
@@ -65,6 +67,41 @@ def test_a_bad_row_ends_a_stream_at_its_batch(consume):
     with pytest.raises(PcaError, match="row 0 has a NaN or an infinity"):
         consume(stream)
     assert stream.pulled == 2
+
+
+@pytest.mark.parametrize("consume", CONSUMERS.values(), ids=CONSUMERS)
+def test_what_a_producer_raises_is_in_the_message(consume):
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([rows(1)], ["features"])
+        raise RuntimeError("the source of batch 2 is gone")
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("features", LISTS)]), batches())
+    with pytest.raises(SparkciderError, match="the source of batch 2 is gone"):
+        consume(reader)
+
+
+def test_a_stream_is_read_once():
+    capsule = pa.chunked_array([rows(1)]).__arrow_c_stream__()
+    stream = SimpleNamespace(__arrow_c_stream__=lambda: capsule)
+    moments = Moments()
+    moments.update(stream)
+    with pytest.raises(TypeError, match="the Arrow stream has been read already"):
+        moments.update(stream)
+    assert moments.n_samples == ROWS
+
+
+def test_columns_cross_without_a_copy_and_are_released():
+    before = pa.total_allocated_bytes()
+    given = pa.array([[1.0] * 1000] * 1000, pa.list_(pa.float64()))
+    size = pa.total_allocated_bytes() - before
+    for column in (given, pa.chunked_array([given, given])):
+        crossed = _feature_column(column)
+        assert crossed.equals(column)
+        assert pa.total_allocated_bytes() < before + 1.1 * size
+        del crossed
+    assert given.values.buffers()[1].address == _feature_column(given).values.buffers()[1].address
+    del given, column
+    assert pa.total_allocated_bytes() < before + 0.1 * size
 
 
 def test_batches_before_a_bad_one_stay_added():
