@@ -1,6 +1,9 @@
 # Every command of the project. Each sets up what it needs, and only what is not there yet.
 PYTHON ?= python3
 BIN := .venv/bin
+# CMake comes from PyPI into .venv; rustup puts Rust where a new shell finds it.
+export CMAKE := $(CURDIR)/$(BIN)/cmake
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Builds are not isolated, so that repeated ones are quick: maturin is found in .venv.
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip
 SOURCES := pyproject.toml Cargo.toml Cargo.lock build.rs $(wildcard build_backend/*) $(shell find src -type f)
@@ -16,7 +19,7 @@ WORKERS ?= 2
 STUBTEST := $(BIN)/python -m mypy.stubtest
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs soak test-matrix audit release-check notebooks fuzz miri lint wheel sdist bench clean prerequisites java
+.PHONY: help docs demo demo-spark test test-bootstrap test-clusters test-faults test-hubs soak test-matrix audit release-check notebooks fuzz miri lint wheel sdist bench clean prerequisites java clippy browser
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -27,12 +30,12 @@ demo: .venv/.installed ## set everything up, run the main job on sample images, 
 demo-spark: .venv/.installed-spark ## the same on Spark
 	$(BIN)/sparkcider demo --engine spark
 
-test: .venv/.installed-dev ## set everything up, run cargo test and pytest
+test: .venv/.installed-dev browser ## set everything up, run cargo test and pytest
 	cargo test --release $(CHECKED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 test-bootstrap: wheel .venv/.installed-dev ## the EMR scripts and the wheel's tests in fresh Debians with Java 17 and 21, and in Ubuntu 24 (as root, needs debootstrap)
-	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py
+	SPARKCIDER_TEST_CLEAN_ROOTS=yes SPARKCIDER_TEST_WHEEL=$$(ls dist/*.whl) $(BIN)/python -m pytest tests/python/test_bootstrap.py tests/python/test_bare_machine.py -rP
 
 test-clusters: .venv/.installed-dev ## the job on every kind of cluster that this machine can start, YARN included (fetches 50 MB of jars)
 	SPARKCIDER_TEST_CLUSTERS=yes $(BIN)/python -m pytest tests/python/test_clusters.py tests/python/test_stores.py
@@ -69,7 +72,7 @@ fuzz: ## each fuzz target for SECONDS with AddressSanitizer (needs cargo-fuzz an
 miri: ## the portable resize and the readers of saved bytes under miri (needs the toolchain NIGHTLY with miri and rust-src)
 	MIRIFLAGS=-Zmiri-disable-isolation cargo +$(NIGHTLY) miri test --lib -- image::resize image::decode::orientation pca::complete
 
-lint: .venv/.installed-dev ## formatters, linters, types, stubs, workflows, documentation, licences
+lint: .venv/.installed-dev clippy ## set everything up, run formatters, linters, types, stubs, workflows, documentation, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -106,18 +109,28 @@ bench: .venv/.installed-dev ## the numbers of the README
 clean: ## remove what make made
 	rm -rf .venv .venv-docs .venv-hubs dist target python/sparkcider/onnxruntime python/sparkcider/RUST-LICENSES.txt python/sparkcider/report/assets/vendor python/sparkcider/_native*.so
 
+# One after the other, as package managers lock.
 prerequisites:
-	@PYTHON=$(PYTHON) scripts/check_prerequisites.sh build
+	@PYTHON=$(PYTHON) scripts/prerequisites.sh build
 
-java:
-	@scripts/check_prerequisites.sh spark
+java: prerequisites
+	@scripts/prerequisites.sh spark
+
+clippy: java
+	@scripts/prerequisites.sh lint
+
+browser: java
+	@scripts/prerequisites.sh browser
 
 .venv/bin/maturin: | prerequisites
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel 'maturin>=1.16,<2'
 
+.venv/bin/cmake: | .venv/bin/maturin
+	$(BIN)/pip install --quiet 'cmake>=3.15,<5'
+
 # zig links for the old glibc, auditwheel judges what the wheel needs of a Linux.
-.venv/.wheel-tools: .venv/bin/maturin
+.venv/.wheel-tools: .venv/bin/cmake
 	$(BIN)/pip install --quiet auditwheel ziglang
 	touch $@
 
@@ -135,10 +148,10 @@ java:
 	touch $@
 
 # The package in place, alone or with one of its extras: Rust is compiled again when a file changed, Python needs nothing.
-.venv/.installed: $(SOURCES) | prerequisites .venv/bin/maturin
+.venv/.installed: $(SOURCES) | prerequisites .venv/bin/cmake
 	$(BUILD) install --quiet --no-build-isolation --editable .
 	touch $@
 
-.venv/.installed-%: $(SOURCES) | prerequisites java .venv/bin/maturin
+.venv/.installed-%: $(SOURCES) | prerequisites java .venv/bin/cmake
 	$(BUILD) install --quiet --no-build-isolation --editable '.[$*]'
 	touch $@

@@ -58,8 +58,9 @@ prepare_metadata_for_build_editable = maturin.prepare_metadata_for_build_editabl
 
 
 def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
-    """maturin's requirements, and pip, which an isolated build environment lacks."""
-    return [*maturin.get_requires_for_build_wheel(config_settings), "pip"]
+    """maturin's requirements, pip, which an isolated build environment lacks, and CMake where there is none."""
+    cmake = [] if os.environ.get("CMAKE") or shutil.which("cmake") else ["cmake>=3.15,<5"]
+    return [*maturin.get_requires_for_build_wheel(config_settings), "pip", *cmake]
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
