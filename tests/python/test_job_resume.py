@@ -182,7 +182,7 @@ def test_the_work_of_a_dead_process_is_taken_over_by_resume_only(run: Run, image
     dead.wait()
     claims = images.parent / ".out.lock"
     claims.mkdir()
-    (claims / "holds-0-1").write_text(json.dumps({**processes.this_process(), "process": dead.pid}))
+    (claims / "holds-0-000000001").write_text(json.dumps({**processes.this_process(), "process": dead.pid}))
     with pytest.raises(FileExistsError, match=r"out.partial holds the unfinished work .*--resume"):
         run(config(images))
     assert run(config(images, resume=True))["embedded"] == 0

@@ -17,11 +17,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from job_runs import FAULTS, command, many_images, record, rows, without_vectors
 
-from sparkcider.job import results
+from sparkcider.job import results, tables
+from sparkcider.job.lock import locked
 from sparkcider.job.results import Partial
+from sparkcider.job.tables import PartWriter
 from sparkcider.storage.files import ArrowFiles
 
 if TYPE_CHECKING:
@@ -246,6 +249,39 @@ def test_in_a_store_a_reader_who_finds_the_summary_finds_its_parts(bucket: Bucke
     reader.join()
     assert not wrong
     assert len(seen) > 2
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_in_a_store_a_job_that_fails_leaves_no_upload(bucket: Bucket, files: ArrowFiles, *, lost: bool):
+    """An open part is ended and kept; that of a writer that has lost its lock is removed."""
+    uri = f"s3://bucket/results/fails/{lost}/out"
+    row = pa.RecordBatch.from_pylist([{"path": "a", "label": "b", "pca": [1.0] * 1_000_000}], tables.REDUCED)
+
+    def uploads() -> list[Any]:
+        found: list[Any] = bucket.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+        return found
+
+    def fail() -> None:
+        with (
+            locked(files, uri, take_over=False) as lock,
+            PartWriter(Partial(files, f"{uri}.partial", lock), "pca", tables.REDUCED) as writer,
+        ):
+            for _ in range(5):  # more than one part of an upload
+                writer.add(row)
+            assert uploads()
+            if lost:
+                bucket.client.delete_object(
+                    Bucket="bucket", Key=f"results/fails/{lost}/{bucket.keys(f'results/fails/{lost}/')[0]}"
+                )
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "GROUP_BYTES", 1)
+        with pytest.raises(KilledError):
+            fail()
+    assert not uploads()
+    parts = bucket.keys(f"results/fails/{lost}/")
+    assert len(parts) == (0 if lost else 1)
 
 
 def run_in_store(bucket: Bucket, images: Path, out: str, *words: str, **environment: str) -> tuple[int, str]:

@@ -73,7 +73,7 @@ def writers(count: int, where: str = "here") -> Iterator[list[Writer]]:
             writer.process.communicate()
 
 
-def claim(tmp_path: Path, content: dict[str, Any] | bytes, name: str = "holds-000-1") -> Path:
+def claim(tmp_path: Path, content: dict[str, Any] | bytes, name: str = "holds-000-000000001") -> Path:
     """Writes the claim of another run on `tmp_path/out`."""
     folder = tmp_path / ".out.lock"
     folder.mkdir(exist_ok=True)
@@ -173,12 +173,12 @@ def test_a_writer_elsewhere_is_dead_when_it_was_silent_for_a_minute_of_this_cloc
 
 def test_a_writer_elsewhere_that_gives_a_sign_of_life_lives(tmp_path: Path):
     path = claim(tmp_path, ELSEWHERE)
-    beat = threading.Timer(0.3, path.rename, [path.with_name("holds-000-2")])
+    beat = threading.Timer(0.3, path.rename, [path.with_name("holds-000-000000002")])
     beat.start()
     with pytest.raises(FileExistsError, match="is being written by process 1 on elsewhere"):
         enter(tmp_path)
     beat.join()
-    assert [name.name for name in (tmp_path / ".out.lock").iterdir()] == ["holds-000-2"]
+    assert [name.name for name in (tmp_path / ".out.lock").iterdir()] == ["holds-000-000000002"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
@@ -255,9 +255,34 @@ def test_a_store_that_copies_and_then_fails_does_not_cost_the_lock(tmp_path: Pat
     held.check()
     monkeypatch.setattr(files, "rename", rename)
     held._sign_of_life()
-    assert [path.name for path in (tmp_path / ".out.lock").iterdir()] == [held._claim.name]
+    assert [path.name for path in (tmp_path / ".out.lock").iterdir()] == [f"holds-{held.token}-000000003"]
     held.leave()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_that_hold_a_lock_both_stop(tmp_path: Path):
+    """In a store the copy of a claim may arrive when the claim was removed, and another run has taken over."""
+    uri = f"file:{tmp_path}/out"
+    with locked(ArrowFiles(uri), uri, take_over=False) as held:
+        claim(tmp_path, ELSEWHERE, "asks-000-000000001")
+        held.check()
+        claim(tmp_path, ELSEWHERE)
+        with pytest.raises(LockLostError):
+            held.check()
+
+
+def test_a_dead_claim_that_may_not_be_removed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    claim(tmp_path, dead())
+    remove = ArrowFiles.remove
+
+    def refuse(files: ArrowFiles, uri: str) -> None:
+        if "holds-000" in uri:
+            raise PermissionError("not yours")
+        remove(files, uri)
+
+    monkeypatch.setattr(ArrowFiles, "remove", refuse)
+    with pytest.raises(PermissionError, match="not yours"):
+        enter(tmp_path)
 
 
 def test_a_run_that_ends_while_another_asks_takes_nothing_of_it_away(tmp_path: Path):

@@ -69,7 +69,8 @@ class _Claim(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.state}-{self.token}-{self.beats}"
+        """Sorts after the name before: who lists a folder in order, while a claim is renamed, sees one of both."""
+        return f"{self.state}-{self.token}-{self.beats:09}"
 
 
 @contextmanager
@@ -108,7 +109,6 @@ class Lock:
     def __init__(self, files: Files, folder: str) -> None:
         self.token = uuid.uuid4().hex[:12]
         self._files, self._folder = files, folder
-        self._claim = _Claim(_ASKS, self.token, 0)
         self._state = _ASKS
         self._renaming = Mutex()
         self._stop = Event()
@@ -122,8 +122,7 @@ class Lock:
             LockLostError: Another run has taken over.
         """
         with self._renaming:
-            if not self._files.exists(f"{self._folder}/{self._claim.name}"):  # cheaper than the list of all claims
-                self._own_claims()
+            self._own_claims()
 
     def enter(self, output: str, *, take_over: bool, say: Callable[[str], None] | None) -> None:
         """Returns when this run is the only writer; the arguments and errors are those of `locked`."""
@@ -164,15 +163,21 @@ class Lock:
         self._descriptor = _locked_file(new)
         content = {**this_process(), "flock": self._descriptor is not None}
         self._files.write(new, json.dumps(content).encode())
-        self._files.rename(new, f"{self._folder}/{self._claim.name}")
+        self._files.rename(new, f"{self._folder}/{_Claim(_ASKS, self.token, 0).name}")
 
     def _own_claims(self) -> list[_Claim]:
-        """This run's claim; two where a store has copied it and then failed to remove the first."""
-        own = [claim for claim in _claims(self._files, self._folder) if claim.token == self.token]
-        if not own:
+        """This run's claim; two where a store has copied it and then failed to remove the first.
+
+        In a store a copy may still arrive when the claim was removed already. Then two runs hold the lock, and both see
+        that here.
+        """
+        claims = _claims(self._files, self._folder)
+        own = [claim for claim in claims if claim.token == self.token]
+        others_hold = any(claim.state == _HOLDS for claim in claims if claim.token != self.token)
+        if not own or (self._state == _HOLDS and others_hold):
             raise LockLostError(
                 f"another run has taken over {self._folder}, because this one gave no sign of life: it stops here, and "
-                "what it had finished is in the hands of the other run"
+                "the other goes on with what was finished"
             )
         return sorted(own, key=lambda claim: claim.beats)
 
@@ -181,7 +186,6 @@ class Lock:
             *older, last = self._own_claims()
             following = _Claim(self._state, self.token, last.beats + 1)
             self._files.rename(f"{self._folder}/{last.name}", f"{self._folder}/{following.name}")
-            self._claim = following
             for claim in older:
                 self._files.remove(f"{self._folder}/{claim.name}")
 
@@ -208,8 +212,7 @@ class _Others:
             return False
         alive, who = self._judged(claim, _parsed(content)), _named(_parsed(content))
         if alive is False:
-            with suppress(OSError):  # it ended, or it lives and its claim has another name by now: look again
-                self._files.remove(f"{self._folder}/{claim.name}")
+            self._remove(claim)
             return True
         if claim.state == _ASKS and claim.token > self._token:
             return False  # it gives way
@@ -224,6 +227,14 @@ class _Others:
             say(f"{'lock':<9} waiting {STALE_SECONDS:.0f} s to see whether {who} still writes {output}")
         self._said = True
         return False
+
+    def _remove(self, claim: _Claim) -> None:
+        try:
+            self._files.remove(f"{self._folder}/{claim.name}")
+        except OSError:
+            if claim in _claims(self._files, self._folder):
+                raise
+            # it ended, or it lives and its claim has another name by now: look again
 
     def _judged(self, claim: _Claim, writer: dict[str, Any]) -> bool | None:
         """Whether a writer lives; None while that is not known."""
@@ -241,7 +252,7 @@ class _Others:
 
 def _claims(files: Files, folder: str) -> list[_Claim]:
     """The claims in a folder; other files in it are of runs that were killed before they had asked."""
-    parts = [name.split("-") for name in files.children(folder)]
+    parts = [name.split("-") for name in files.walk(folder)]
     return [_Claim(part[0], part[1], int(part[2])) for part in parts if part[0] in (_ASKS, _HOLDS)]
 
 

@@ -190,6 +190,7 @@ def write_text(partial: Partial, table: str, form: str) -> None:
     partial.files.make_folder(folder)
     columns = TEXT_COLUMNS[table]
     for number, part in enumerate(parts_of(partial, table)):
+        partial.check()
         filesystem, path = arrow_location(f"{folder}/part-{number:05}.{form}")
         with filesystem.open_output_stream(path) as stream:
             if form == "csv":
