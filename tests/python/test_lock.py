@@ -260,6 +260,13 @@ def test_a_store_that_copies_and_then_fails_does_not_cost_the_lock(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_was_killed_between_copy_and_removal_is_dead(tmp_path: Path):
+    for name in ("holds-000-000000001", "holds-000-000000002"):
+        claim(tmp_path, ELSEWHERE, name)
+    enter(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_that_hold_a_lock_both_stop(tmp_path: Path):
     """In a store the copy of a claim may arrive when the claim was removed, and another run has taken over."""
     uri = f"file:{tmp_path}/out"

@@ -136,7 +136,7 @@ class Lock:
         self._beating = Thread(target=self._beat, name="sparkcider lock", daemon=True)
         self._beating.start()
         others = _Others(self._files, self._folder, self.token)
-        while found := [claim for claim in _claims(self._files, self._folder) if claim.token != self.token]:
+        while found := others.claims():
             removed = [others.removed(claim, output, take_over=take_over, say=say) for claim in found]
             if not any(removed):
                 time.sleep(LOOK_SECONDS)
@@ -204,12 +204,19 @@ class _Others:
         self._seen: dict[str, tuple[_Claim, float]] = {}
         self._said = False
 
+    def claims(self) -> list[_Claim]:
+        """The newest claim of each other run; a run that was killed in a store may have left two."""
+        claims = sorted(_claims(self._files, self._folder), key=lambda claim: claim.beats)
+        return list({claim.token: claim for claim in claims if claim.token != self._token}.values())
+
     def removed(self, claim: _Claim, output: str, *, take_over: bool, say: Callable[[str], None] | None) -> bool:
         """Removes a claim whose writer is dead. FileExistsError if this run has to give way to it."""
         try:
             content = self._files.read(f"{self._folder}/{claim.name}")
-        except OSError:  # it ended, or gave a sign of life, in this moment: look again
-            return False
+        except OSError:
+            if claim not in _claims(self._files, self._folder):  # it ended, or gave a sign of life: look again
+                return False
+            content = b""
         alive, who = self._judged(claim, _parsed(content)), _named(_parsed(content))
         if alive is False:
             self._remove(claim)
@@ -228,13 +235,15 @@ class _Others:
         self._said = True
         return False
 
-    def _remove(self, claim: _Claim) -> None:
-        try:
-            self._files.remove(f"{self._folder}/{claim.name}")
-        except OSError:
-            if claim in _claims(self._files, self._folder):
-                raise
-            # it ended, or it lives and its claim has another name by now: look again
+    def _remove(self, dead: _Claim) -> None:
+        for claim in _claims(self._files, self._folder):
+            if claim.token == dead.token and claim.beats <= dead.beats:
+                try:
+                    self._files.remove(f"{self._folder}/{claim.name}")
+                except OSError:
+                    if claim in _claims(self._files, self._folder):
+                        raise
+                    # it ended, or it lives and its claim has another name by now: look again
 
     def _judged(self, claim: _Claim, writer: dict[str, Any]) -> bool | None:
         """Whether a writer lives; None while that is not known."""

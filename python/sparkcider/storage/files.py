@@ -23,7 +23,7 @@ S3_RETRIES = 10
 
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-"""What a mounted store or a shared disk says that knows no such thing."""
+"""What a mounted store or a shared disk says that cannot do this."""
 
 
 class Files(Protocol):

@@ -90,12 +90,13 @@ class HadoopFiles:
 
     def walk(self, uri: str) -> list[str]:
         """The names of all files below a folder, relative to it."""
-        if not self.exists(uri):
-            return []
-        root = str(self._fs.makeQualified(self._path_class(uri)).toString())
-        found, names = self._fs.listFiles(self._path_class(uri), _RECURSIVE), []
-        while found.hasNext():
-            names.append(str(found.next().getPath().toString())[len(root) + 1 :])
+        names: list[str] = []
+        with _os_errors():
+            if self.exists(uri):
+                root = str(self._fs.makeQualified(self._path_class(uri)).toString())
+                found = self._fs.listFiles(self._path_class(uri), _RECURSIVE)
+                while found.hasNext():
+                    names.append(str(found.next().getPath().toString())[len(root) + 1 :])
         return names
 
 
