@@ -5,7 +5,8 @@ The environment says what else is different:
     SPARKCIDER_TEST_STALE=SECONDS     a writer that cannot be looked up is dead after this time
     SPARKCIDER_TEST_ELSEWHERE=yes     this process cannot be looked up
     SPARKCIDER_TEST_CLOCK=SECONDS     the clock is wrong by so much
-    SPARKCIDER_TEST_KILL=N            SIGKILL at the Nth change of the final move
+    SPARKCIDER_TEST_KILL=N            SIGKILL after the Nth change of the final move
+    SPARKCIDER_TEST_DELAY=SECONDS     so long after that change
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +51,7 @@ def set_clock(seconds: float) -> None:
     time.time = lambda: clock() + seconds
 
 
-def kill_at(number: int) -> None:
+def kill_after(number: int, delay: float) -> None:
     """Counts from the change that writes the list of what is moved."""
     left = [0]
 
@@ -60,7 +62,9 @@ def kill_at(number: int) -> None:
             method(files, uri, *more)
             if left[0]:
                 left[0] -= 1
-                if not left[0]:
+                if not left[0] and delay:
+                    threading.Timer(delay, os.kill, [os.getpid(), signal.SIGKILL]).start()
+                elif not left[0]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         return call
@@ -78,5 +82,5 @@ if __name__ == "__main__":
     if "SPARKCIDER_TEST_CLOCK" in os.environ:
         set_clock(float(os.environ["SPARKCIDER_TEST_CLOCK"]))
     if "SPARKCIDER_TEST_KILL" in os.environ:
-        kill_at(int(os.environ["SPARKCIDER_TEST_KILL"]))
+        kill_after(int(os.environ["SPARKCIDER_TEST_KILL"]), float(os.environ.get("SPARKCIDER_TEST_DELAY", "0")))
     sys.exit(cli.main(sys.argv[1:]))

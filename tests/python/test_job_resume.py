@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkcider import job
-from sparkcider.job import JobConfig, TooManyErrorsError, processes, tables
+from sparkcider.job import JobConfig, TooManyErrorsError, processes, resume, source, tables
 from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
@@ -208,6 +208,50 @@ def test_an_image_with_two_rows_is_repaired(run: Run, images: Path, clean: Path)
     shutil.copy(part, part.with_name("part-00077-other.parquet"))
     assert run(config(images, resume=True))["embedded"] == 0
     assert rows(out) == rows(clean)
+
+
+def test_of_two_rows_of_an_image_the_one_that_holds_today_is_kept():
+    rows = [
+        ("a", "x", 1, 7, "missing"), ("a", "x", 1, 7, None), ("b", "x", 2, 6, None), ("b", "x", 2, 7, None),
+        ("c", "x", 3, 7, None), ("c", "x", 3, 7, None), ("d", "x", 4, 7, "unreachable"),
+    ]  # fmt: skip
+    done = pa.table(list(zip(*rows)), schema=resume.DONE)
+    files = pa.table([["a", "b", "c", "d"], ["x", "y", "x", "x"], [1, 2, 3, 4], [7, 7, 7, 7]], schema=source.KEYS)
+    found = resume.compare(done, files)
+    assert (found.unchanged, found.doubled, found.todo["path"].to_pylist()) == (False, 3, ["d"])
+    kept = [("a", "x", 1, 7, None), ("b", "y", 2, 7, None), ("c", "x", 3, 7, None)]
+    assert list(zip(*found.kept.to_pydict().values())) == kept
+    chosen = resume.Chosen(found.kept)
+    groups = [chosen.of(done.slice(start, 3)) for start in (0, 3, 6)]  # a row's twin may be in another group
+    assert list(zip(*pa.concat_tables(groups).to_pydict().values())) == kept
+    once = resume.compare(found.kept, files)
+    assert (once.unchanged, once.doubled) == (True, 0)
+
+
+def test_rows_that_come_twice_while_images_are_embedded_are_dropped(
+    run: Run, images: Path, clean: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On Spark a part that comes while a wave is written is taken for one of the wave."""
+    from sparkcider.job import stages
+
+    def twice(partial: Any) -> None:
+        part = min((images.parent / "out.partial" / "features").glob("*.parquet"))
+        shutil.copy(part, part.with_name("part-00077-late.parquet"))
+        partial.adopt("features")
+
+    lines: list[str] = []
+    embed = stages._embed
+
+    def embedded(config: JobConfig, engine: Any, *args: Any) -> Any:
+        work = engine.embed
+        engine.embed = lambda todo, partial: (work(todo, partial), twice(partial))
+        return embed(config, engine, *args)
+
+    monkeypatch.setattr(stages, "_embed", embedded)
+    run(config(images), lines.append)
+    assert rows(images.parent / "out") == rows(clean)
+    assert pd.read_parquet(images.parent / "out" / "pca").path.is_unique
+    assert any(line.startswith("repaired ") and "out.partial/features" in line for line in lines)
 
 
 def test_a_part_that_comes_while_the_job_runs_is_not_its_own(run: Run, images: Path, clean: Path):

@@ -308,16 +308,18 @@ def test_in_a_store_a_job_killed_in_the_final_move_is_finished_by_both_ways_on(
         out = f"s3://bucket/{folder}"
         if number % 4 > 1:  # there is an older result
             assert run_in_store(bucket, few, out)[0] == 0
-        # the list, the folders, each file, the rest of the folder
-        step = str(moments.randint(1, n_files + 8))
+        # the list, the folders, each file, the rest of the folder; every other time in the middle of the next change
+        in_a_change = number // 4 % 2 == 1
+        step = str(moments.randint(1, n_files if in_a_change else n_files + 8))
+        delay = str(moments.uniform(0.001, 0.03) if in_a_change else 0)
         words = ("--resume", "--pca-k", "5") if number % 4 > 1 else ()
-        code, said = run_in_store(bucket, few, out, *words, KILL=step)
-        assert code == -signal.SIGKILL, (step, said)
+        code, said = run_in_store(bucket, few, out, *words, KILL=step, DELAY=delay)
+        assert code == -signal.SIGKILL, (step, delay, said)
         code, said = run_in_store(bucket, few, out)
-        assert code == 2, (step, said)
+        assert code == 2, (step, delay, said)
         assert "--resume" in said
         code, said = run_in_store(bucket, few, out, *(("--resume",) if number % 2 else ("--mode", "overwrite")))
-        assert code == 0, (step, said)
+        assert code == 0, (step, delay, said)
         pd.testing.assert_frame_equal(bucket.rows(folder), clean)
         summary = json.loads(bucket.read(f"{folder}/summary.json") or b"")
         assert (summary["images"], summary["errors"]) == (len(clean) - 1, 1)

@@ -186,7 +186,8 @@ def _begin(partial: Partial, uri: str, *, overwrite: bool, resume: bool) -> None
         if not resume:
             _remove_left(partial, overwrite=overwrite)
         for name in files.children(partial.uri):
-            partial.adopt(name)
+            if name.partition("-")[0] in TABLES:  # `features-...` are being carried over
+                partial.adopt(name)
     elif files.exists(_moving(uri)):  # what it lists was in place before it was removed by hand
         files.remove(_moving(uri))
     files.make_folder(partial.uri)

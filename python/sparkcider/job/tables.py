@@ -109,6 +109,7 @@ class PartWriter:
         if not self._waiting:
             return
         if self._writer is None:
+            self._partial.check()
             filesystem, path = arrow_location(self._open_uri)
             self._writer = pq.ParquetWriter(path, self._schema, filesystem=filesystem, use_dictionary=["label"])
             self._opened = time.perf_counter()
