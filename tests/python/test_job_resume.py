@@ -206,7 +206,9 @@ def test_an_image_with_two_rows_is_repaired(run: Run, images: Path, clean: Path)
         (images.parent / "out.partial" / name).unlink()
     part = min((images.parent / "out.partial" / "features").glob("*.parquet"))
     shutil.copy(part, part.with_name("part-00077-other.parquet"))
-    assert run(config(images, resume=True))["embedded"] == 0
+    lines.clear()
+    assert run(config(images, resume=True), lines.append)["embedded"] == 0
+    assert sum(line.startswith("repaired ") for line in lines) == 1
     assert rows(out) == rows(clean)
 
 

@@ -216,18 +216,13 @@ def carry_over(
         Those of the files that have no row yet.
     """
     store, own = partial.files, partial.child("features")
-
-    def compared(folder: str, known: set[str] | None) -> Comparison:
-        found = compare(engine.keys(folder, known), todo)
-        if found.doubled:
-            say(doubled_line(found.doubled, folder))
-        return found
-
     todo = files
     if store.exists(own):
         if _OF_A_WRITE in store.children(own):
             store.remove(f"{own}/{_OF_A_WRITE}")
-        found = compared(own, partial.parts["features"])
+        found = compare(engine.keys(own, partial.parts["features"]), todo)
+        if found.doubled:
+            say(doubled_line(found.doubled, own))
         if found.unchanged:
             todo = found.todo
         else:
@@ -236,7 +231,9 @@ def carry_over(
         partial.child(name): partial.parts[name] for name in store.children(partial.uri) if name.startswith(_ASIDE)
     }
     for folder, known in [*asides.items(), *([(f"{older}/features", None)] if older is not None else [])]:
-        found = compared(folder, known)
+        found = compare(engine.keys(folder, known), todo)
+        if found.doubled and folder not in asides:
+            say(doubled_line(found.doubled, folder))
         if len(found.kept):
             engine.carry(folder, partial, None if found.unchanged else found.kept, known)
         todo = found.todo
