@@ -41,7 +41,7 @@ test-clusters: .venv/.installed-dev ## the job on every kind of cluster that thi
 	SPARKCIDER_TEST_CLUSTERS=yes $(BIN)/python -m pytest tests/python/test_clusters.py tests/python/test_stores.py
 
 test-faults: .venv/.installed-dev ## jobs whose processes, disks and stores fail, several times; writes the table of docs/reliability.md (ten minutes)
-	SPARKCIDER_TEST_FAULTS=yes $(BIN)/python -m pytest tests/python/test_faults.py tests/python/test_job_kills.py
+	SPARKCIDER_TEST_FAULTS=yes $(BIN)/python -m pytest tests/python/test_faults.py tests/python/test_job_kills.py tests/python/test_job_writers.py tests/python/test_lock.py
 
 soak: .venv/.installed-dev ## millions of images through one worker, a hundred jobs in one application (half an hour)
 	SPARKCIDER_TEST_SOAK=yes $(BIN)/python -m pytest tests/python/test_soak.py -rP

@@ -46,7 +46,12 @@ def command(images: Path | str, out: Path, engine: str) -> list[str]:
 
 def rows(out: Path) -> pd.DataFrame:
     """The features of a result, to be compared bit for bit."""
-    table = pq.read_table(out / "features").to_pandas().sort_values("path", ignore_index=True)
+    return without_vectors(pq.read_table(out / "features").to_pandas())
+
+
+def without_vectors(table: pd.DataFrame) -> pd.DataFrame:
+    """Features sorted by path, their vectors as bytes."""
+    table = table.sort_values("path", ignore_index=True)
     table["features"] = [None if row is None else row.tobytes() for row in table.features]
     return table
 

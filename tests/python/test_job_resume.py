@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sparkcider import job
-from sparkcider.job import JobConfig, TooManyErrorsError, lock, tables
+from sparkcider.job import JobConfig, TooManyErrorsError, processes, resume, source, tables
 from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
@@ -174,16 +175,125 @@ def test_a_second_writer_is_told_who_writes(run: Run, images: Path):
         run(config(images), progress)
 
 
-def test_the_lock_of_a_dead_process_is_taken_over_by_resume_only(run: Run, images: Path):
+def test_the_work_of_a_dead_process_is_taken_over_by_resume_only(run: Run, images: Path):
     with pytest.raises(RuntimeError):
         run(config(images), fail_at("pca "))
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    facts = json.loads(lock._content()) | {"process": dead.pid} if sys.version_info >= (3, 9) else {}
-    (images.parent / "out.partial" / "lock").write_text(json.dumps(facts))
-    with pytest.raises(FileExistsError, match=rf"holds the unfinished work of process {dead.pid} .*--resume"):
+    claims = images.parent / ".out.lock"
+    claims.mkdir()
+    (claims / "holds-0-000000001").write_text(json.dumps({**processes.this_process(), "process": dead.pid}))
+    with pytest.raises(FileExistsError, match=r"out.partial holds the unfinished work .*--resume"):
         run(config(images))
     assert run(config(images, resume=True))["embedded"] == 0
+    assert not claims.exists()
+
+
+def test_an_image_with_two_rows_is_repaired(run: Run, images: Path, clean: Path):
+    """As two writers left it that did not know of one another: whole parts twice, complete or not."""
+    run(config(images))
+    out = images.parent / "out"
+    doubled = min((out / "features").glob("*.parquet"))
+    n_rows = pq.read_metadata(doubled).num_rows
+    shutil.copy(doubled, doubled.with_name("part-00077-other.parquet"))
+    lines: list[str] = []
+    summary = run(config(images, resume=True), lines.append)
+    assert f"repaired  {n_rows} rows dropped whose images have another row in file:{out}/features" in lines
+    assert (summary["embedded"], summary["input"]["files"]) == (0, len(rows(clean)))
+    assert rows(out) == rows(clean)
+    shutil.move(out, images.parent / "out.partial")
+    for name in ("summary.json", "report.html"):
+        (images.parent / "out.partial" / name).unlink()
+    part = min((images.parent / "out.partial" / "features").glob("*.parquet"))
+    shutil.copy(part, part.with_name("part-00077-other.parquet"))
+    lines.clear()
+    assert run(config(images, resume=True), lines.append)["embedded"] == 0
+    assert sum(line.startswith("repaired ") for line in lines) == 1
+    assert rows(out) == rows(clean)
+
+
+def test_of_two_rows_of_an_image_the_one_that_holds_today_is_kept():
+    rows = [
+        ("a", "x", 1, 7, "missing"), ("a", "x", 1, 7, None), ("b", "x", 2, 6, None), ("b", "x", 2, 7, None),
+        ("c", "x", 3, 7, None), ("c", "x", 3, 7, None), ("d", "x", 4, 7, "unreachable"),
+    ]  # fmt: skip
+    done = pa.table(list(zip(*rows)), schema=resume.DONE)
+    files = pa.table([["a", "b", "c", "d"], ["x", "y", "x", "x"], [1, 2, 3, 4], [7, 7, 7, 7]], schema=source.KEYS)
+    found = resume.compare(done, files)
+    assert (found.unchanged, found.doubled, found.todo["path"].to_pylist()) == (False, 3, ["d"])
+    kept = [("a", "x", 1, 7, None), ("b", "y", 2, 7, None), ("c", "x", 3, 7, None)]
+    assert list(zip(*found.kept.to_pydict().values())) == kept
+    chosen = resume.Chosen(found.kept)
+    groups = [chosen.of(done.slice(start, 3)) for start in (0, 3, 6)]  # a row's twin may be in another group
+    assert list(zip(*pa.concat_tables(groups).to_pydict().values())) == kept
+    once = resume.compare(found.kept, files)
+    assert (once.unchanged, once.doubled) == (True, 0)
+
+
+def test_rows_that_come_twice_while_images_are_embedded_are_dropped(
+    run: Run, images: Path, clean: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On Spark a part that comes while a wave is written is taken for one of the wave."""
+    from sparkcider.job import stages
+
+    def twice(partial: Any) -> None:
+        part = min((images.parent / "out.partial" / "features").glob("*.parquet"))
+        shutil.copy(part, part.with_name("part-00077-late.parquet"))
+        partial.adopt("features")
+
+    lines: list[str] = []
+    embed = stages._embed
+
+    def embedded(config: JobConfig, engine: Any, *args: Any) -> Any:
+        work = engine.embed
+        engine.embed = lambda todo, partial: (work(todo, partial), twice(partial))
+        return embed(config, engine, *args)
+
+    monkeypatch.setattr(stages, "_embed", embedded)
+    run(config(images), lines.append)
+    assert rows(images.parent / "out") == rows(clean)
+    assert pd.read_parquet(images.parent / "out" / "pca").path.is_unique
+    assert any(line.startswith("repaired ") and "out.partial/features" in line for line in lines)
+
+
+def test_a_part_that_comes_while_the_job_runs_is_not_its_own(run: Run, images: Path, clean: Path):
+    """In a store nothing stops a writer that has lost its lock: its part comes when the features are counted."""
+
+    def progress(line: str) -> None:
+        if line.startswith("pca "):
+            part = min((images.parent / "out.partial" / "features").glob("*.parquet"))
+            shutil.copy(part, part.with_name("part-00077-late.parquet"))
+
+    run(config(images, formats=("csv",)), progress)
+    out = images.parent / "out"
+    assert rows(out) == rows(clean)
+    assert pd.read_parquet(out / "pca").path.is_unique
+    texts = [pd.read_csv(path) for path in (out / "features-csv").glob("*.csv")]
+    assert sorted(pd.concat(texts).path) == sorted(rows(clean))
+
+
+def test_a_late_part_that_comes_while_images_are_embedded_is_not_counted(
+    run: Run, images: Path, clean: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from sparkcider.job import stages
+
+    carry_over = stages.carry_over
+    with pytest.raises(RuntimeError):
+        run(config(images), fail_at("pca "))
+    out, features = images.parent / "out", images.parent / "out.partial" / "features"
+
+    def and_then_late(*args: Any) -> pa.Table:
+        todo = carry_over(*args)
+        part = min(features.glob("*.parquet"))
+        shutil.copy(part, part.with_name("part-00077-late.parquet"))
+        return todo
+
+    monkeypatch.setattr(stages, "carry_over", and_then_late)
+    shutil.copy(images / "Lime" / "000.jpg", images / "Lime" / "new.jpg")
+    assert run(config(images, resume=True))["embedded"] == 1
+    found = rows(out)
+    found.pop(f"file:{images}/Lime/new.jpg")
+    assert found == rows(clean)
 
 
 def test_a_job_that_is_mostly_garbage_ends_and_keeps_what_was_done(run: Run, images: Path):
@@ -207,15 +317,16 @@ def test_a_part_has_its_name_only_when_it_is_complete(monkeypatch: pytest.Monkey
     writer = tables.PartWriter(partial, "pca", schema)
     for _ in range(3):
         writer.add(row)
-    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000.parquet.open"]
+    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000-alone.parquet.open"]
     writer._part_seconds = 0.0
     writer.add(row)
-    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000.parquet"]
-    (tmp_path / "pca" / "part-00001.parquet.open").touch()  # of a run that was killed
+    assert [path.name for path in (tmp_path / "pca").iterdir()] == ["part-00000-alone.parquet"]
+    (tmp_path / "pca" / "part-00001-killed.parquet.open").touch()  # of a run that was killed
     another = tables.PartWriter(partial, "pca", schema)
     another.add(row)
     another.close()
-    assert sorted(path.name for path in (tmp_path / "pca").iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
+    names = sorted(path.name for path in (tmp_path / "pca").iterdir())
+    assert names == ["part-00000-alone.parquet", "part-00001-alone.parquet"]
     assert pd.read_parquet(tmp_path / "pca").path.tolist() == ["a"] * 5
 
 

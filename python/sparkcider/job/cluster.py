@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from functools import cached_property, reduce
 from hashlib import sha256
+from operator import and_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import Observation, SparkSession
+from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkcider.contents import PREVIEWS
@@ -25,7 +25,6 @@ from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
 from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
-from sparkcider.job.session import start_session
 from sparkcider.job.source import FileImages, checked, with_labels
 from sparkcider.job.waves import plan_tasks, wave_size
 from sparkcider.pca.saved_model import from_arrays
@@ -42,7 +41,7 @@ from sparkcider.storage.listing import list_files
 from sparkcider.storage.uri import ALIASES, scheme_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from sparkcider._native import Pca
     from sparkcider.job.config import JobConfig
@@ -51,31 +50,11 @@ if TYPE_CHECKING:
     from sparkcider.spark.worker import ModelFile
     from sparkcider.storage.files import Files
 
+_KEPT = "kept_path string, kept_label string, kept_length long, kept_modified long, kept_error_kind string"
+"""Columns of `DONE`, by other names than those of the features."""
+
 FETCHED = ("s3", "gs", "abfss")
 """Stores that a worker opens by itself, if it has credentials of its own."""
-
-
-@contextmanager
-def session_for(
-    spark: SparkSession | None, master: str | None, conf: Mapping[str, str] | None, *, verbose: bool
-) -> Iterator[SparkSession]:
-    """The session that is given, else the active one, else a new one, which ends with the block.
-
-    Args:
-        spark: The user's session.
-        master: Master of a new session.
-        conf: Settings of a new session.
-        verbose: Let the warnings of a new session through.
-    """
-    active = spark if spark is not None else SparkSession.getActiveSession()
-    if active is not None and master is None and not conf:
-        yield active
-        return
-    session = start_session(master, conf, verbose=verbose)
-    try:
-        yield session
-    finally:
-        session.stop()
 
 
 class SparkImages(NamedTuple):
@@ -162,7 +141,7 @@ class SparkEngine:
                     count.raise_to(before + int(share * files))
 
                 with watch(self._session, advance):
-                    rows.drop(*embedding.STEPS).write.mode("append").parquet(partial.child("features"))
+                    _append(rows.drop(*embedding.STEPS), partial, "features")
                 for step in embedding.STEPS:
                     self._seconds[step] += metrics.get[step] or 0.0
                 done, errors = done + wave.files, errors + metrics.get["errors"]
@@ -173,7 +152,7 @@ class SparkEngine:
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
         reason = F.regexp_replace("error", PARTICULARS, "N").alias("reason")
-        rows = self._features(partial.child("features")).groupBy("label", "error_kind", reason)
+        rows = self._own_features(partial).groupBy("label", "error_kind", reason)
         counts = Counts()
         for row in rows.agg(F.count("*").alias("count"), F.min("path").alias("example")).collect():
             counts.files[row["label"]] += row["count"]
@@ -182,19 +161,19 @@ class SparkEngine:
                 counts.add_failed(row["label"], fault, row["count"], row["example"])
         return counts
 
-    def keys(self, folder: str) -> pa.Table:
-        """`DONE` of all rows in a folder of features."""
-        return collected(self._features(folder).select(*DONE.names), DONE)
+    def keys(self, folder: str, known: set[str] | None = None) -> pa.Table:
+        """`DONE` of all rows in a folder of features, or of those in parts of known names."""
+        return collected(self._features(folder, known).select(*DONE.names), DONE)
 
-    def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
-        rows = self._features(folder)
+    def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
+        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
+        rows = self._features(folder, known)
         if kept is not None:
-            labels = self._session.createDataFrame(
-                list(zip(*(kept[name].to_pylist() for name in ("path", "label")))), "path string, label string"
-            )
-            rows = rows.drop("label").join(labels, "path").select(*rows.columns)
-        rows.write.mode("append").parquet(partial.child("features"))
+            keys = self._session.createDataFrame(list(zip(*(column.to_pylist() for column in kept.columns))), _KEPT)
+            alike = [F.col(name).eqNullSafe(F.col(f"kept_{name}")) for name in DONE.names if name != "label"]
+            labelled = rows.drop("label").join(keys, reduce(and_, alike)).withColumnRenamed("kept_label", "label")
+            rows = labelled.select(*rows.columns).dropDuplicates(["path"])
+        _append(rows, partial, "features")
 
     def reduce(self, partial: Partial) -> Pca:
         """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
@@ -202,10 +181,10 @@ class SparkEngine:
         asked: dict[str, Any] = {"variance": config.pca_variance or DEFAULT_VARIANCE}
         if config.pca_k is not None:
             asked = {"k": config.pca_k}
-        good = self._features(partial.child("features")).where("features is not null")
+        good = self._own_features(partial).where("features is not null")
         pca = PCA(inputCol="features", outputCol="pca", standardize=config.standardize, center=config.center, **asked)
         model = pca.fit(good)
-        model.transform(good).select("path", "label", "pca").write.parquet(partial.child("pca"))
+        _append(model.transform(good).select("path", "label", "pca"), partial, "pca")
         # the same files as `model.save` gives, without a job of Spark for each of them
         stage = model.write().saved()
         write_stage(partial.files, partial.child("pca-model"), stage)
@@ -213,14 +192,15 @@ class SparkEngine:
 
     def rows(self, partial: Partial, share: float) -> pa.Table:
         """`LOOKED_AT` of the images that have features: of all, or of those that `look.is_sampled` says."""
-        rows = self._features(partial.child("features")).where("features is not null").select(*LOOKED_AT.names)
+        rows = self._own_features(partial).where("features is not null").select(*LOOKED_AT.names)
         if share < 1.0:
             rows = rows.where(F.crc32("path") < hash_limit(share))
         return collected(rows, LOOKED_AT)
 
     def write_text(self, partial: Partial, table: str, form: str) -> None:
         """Writes a table as JSON or CSV, too."""
-        rows = self._session.read.parquet(partial.child(table)).drop("length", "modified", *PREVIEWS.names)
+        partial.check()
+        rows = self._table_of(partial, table).drop("length", "modified", *PREVIEWS.names)
         target = partial.child(f"{table}-{form}")
         if form == "json":
             rows.write.option("ignoreNullFields", "false").json(target)
@@ -243,7 +223,8 @@ class SparkEngine:
         if names:
             with self._progress.stage("tables", ", ".join(names.values())) as done:
                 for part, name in names.items():
-                    rows = self._session.read.parquet(partial.child(part)).drop(*PREVIEWS.names)
+                    partial.check()
+                    rows = self._table_of(partial, part).drop(*PREVIEWS.names)
                     rows.write.mode("overwrite").saveAsTable(name)
                 done("written")
 
@@ -255,9 +236,26 @@ class SparkEngine:
         """The version of Spark."""
         return {"spark": self._session.version}
 
-    def _features(self, folder: str) -> DataFrame:
+    def _own_features(self, partial: Partial) -> DataFrame:
+        return self._features(partial.child("features"), partial.parts["features"])
+
+    def _features(self, folder: str, known: set[str] | None) -> DataFrame:
         # a schema that is given costs no job of its own
-        return self._session.read.schema(embedding.ROWS).parquet(folder)
+        reader = self._session.read.schema(embedding.ROWS)
+        where = self._where(folder, known)
+        return reader.parquet(*where) if where else self._session.createDataFrame([], embedding.ROWS)
+
+    def _table_of(self, partial: Partial, table: str) -> DataFrame:
+        return self._session.read.parquet(*self._where(partial.child(table), partial.parts[table]))
+
+    def _where(self, folder: str, known: set[str] | None) -> list[str]:
+        """What Spark is to read: the folder, or its known parts where it holds others."""
+        if known is None:
+            return [folder]
+        found = [name for name in self.files(folder).children(folder) if name.endswith(".parquet")]
+        return (
+            [folder] if found and known.issuperset(found) else [f"{folder}/{name}" for name in found if name in known]
+        )
 
     def _listed(self, location: str) -> pa.Table:
         """path, length and modificationTime of all files: by this process where it sees them, else by Spark."""
@@ -370,6 +368,14 @@ class SparkEngine:
     def _cores(self) -> int:
         """Cores of the cluster as it is now; 0 on Connect, where a client does not know."""
         return self._session.sparkContext.defaultParallelism if is_classic(self._session) else 0
+
+
+def _append(rows: DataFrame, partial: Partial, table: str) -> None:
+    """Writes rows into a table of the result."""
+    partial.check()
+    rows.write.mode("append").parquet(partial.child(table))
+    partial.check()
+    partial.adopt(table)
 
 
 def _schema_of(table: str) -> str | None:

@@ -26,9 +26,9 @@ from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
 from sparkcider.job.counts import Counts, check_error_rate
 from sparkcider.job.look import LOOKED_AT, is_sampled
-from sparkcider.job.resume import DONE, put_aside
+from sparkcider.job.resume import DONE, Chosen, put_aside
 from sparkcider.job.source import list_images, most_blocks
-from sparkcider.job.tables import FEATURES, REDUCED, VECTOR, PartWriter, groups_of, parts_in
+from sparkcider.job.tables import FEATURES, REDUCED, VECTOR, PartWriter, groups_of, parts_in, parts_of
 from sparkcider.memory import peak_memory
 from sparkcider.models import one_file, resolve
 from sparkcider.pca.batches import fit_batches
@@ -98,41 +98,41 @@ class EmbeddedEngine:
             work = _Embedding(images.blocks, writer, count, workers, self._config)
             work.run(self._extractors)
         self._reading, self._writing = work.reading, writer.seconds
-        if tables.count_small_parts(partial.child("features")) > SMALL_PARTS:
+        if tables.count_small_parts(parts_of(partial, "features")) > SMALL_PARTS:
             _join_parts(partial)
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
         counts = Counts()
-        for group in groups_of(parts_in(partial.child("features")), ["path", "label", "error", "error_kind"]):
+        for group in groups_of(parts_of(partial, "features"), ["path", "label", "error", "error_kind"]):
             counts.add(*(column.to_pylist() for column in group.columns))
         self._n_images = counts.n_images
         return counts
 
-    def keys(self, folder: str) -> pa.Table:
-        """`DONE` of all rows in a folder of features."""
-        return pa.concat_tables([DONE.empty_table(), *groups_of(parts_in(folder), DONE.names)])
+    def keys(self, folder: str, known: set[str] | None = None) -> pa.Table:
+        """`DONE` of all rows in a folder of features, or of those in parts of known names."""
+        return pa.concat_tables([DONE.empty_table(), *groups_of(parts_in(folder, known), DONE.names)])
 
-    def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+    def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
+        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
         target = partial.child("features")
         partial.files.make_folder(target)
         if kept is None:
-            number = len(parts_in(target))
-            for at, part in enumerate(parts_in(folder), number):
-                copy_file(part, f"{target}/part-{at:05}.parquet")
+            for part in parts_in(folder, known):
+                partial.check()
+                name = partial.new_part("features")
+                copy_file(part, f"{target}/{name}")
+                partial.parts["features"].add(name)
             return
-        paths, labels = kept["path"].combine_chunks(), kept["label"].combine_chunks()
+        chosen = Chosen(kept)
         with PartWriter(partial, "features", FEATURES) as writer:
-            for group in groups_of(parts_in(folder), FEATURES.names):
-                at = pc.index_in(group["path"], value_set=paths)
-                rows = group.set_column(1, "label", labels.take(at.combine_chunks())).filter(pc.is_valid(at))
-                for batch in rows.cast(FEATURES).to_batches():
+            for group in groups_of(parts_in(folder, known), FEATURES.names):
+                for batch in chosen.of(group).cast(FEATURES).to_batches():
                     writer.add(batch)
 
     def reduce(self, partial: Partial) -> Pca:
         """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
-        config, parts = self._config, parts_in(partial.child("features"))
+        config, parts = self._config, parts_of(partial, "features")
         asked: Any = {"k": config.pca_k, "variance": None}
         if config.pca_k is None:
             asked = {"k": None, "variance": config.pca_variance or DEFAULT_VARIANCE}
@@ -160,7 +160,7 @@ class EmbeddedEngine:
     def rows(self, partial: Partial, share: float) -> pa.Table:
         """`LOOKED_AT` of the images that have features: of all, or of those that `is_sampled` says."""
         found = [LOOKED_AT.empty_table()]
-        for group in groups_of(parts_in(partial.child("features")), LOOKED_AT.names):
+        for group in groups_of(parts_of(partial, "features"), LOOKED_AT.names):
             rows = group.filter(pc.is_valid(group["features"]))
             found.append(rows if share == 1.0 else rows.filter(is_sampled(rows["path"], share)))
         return pa.concat_tables(found)
@@ -177,7 +177,7 @@ class EmbeddedEngine:
                 [good["path"], good["label"], pa.chunked_array(found, VECTOR)], schema=REDUCED
             ).combine_chunks()
 
-        groups = groups_of(parts_in(partial.child("features")), ["path", "label", "features"])
+        groups = groups_of(parts_of(partial, "features"), ["path", "label", "features"])
         with PartWriter(partial, "pca", REDUCED) as writer:
             for table in _mapped(projected, groups, self._n_workers):
                 for batch in table.to_batches():
@@ -303,12 +303,12 @@ class _Embedding:
 
 def _join_parts(partial: Partial) -> None:
     """Writes the features again in full parts."""
-    folder = put_aside(partial)
+    aside = put_aside(partial)
     with PartWriter(partial, "features", FEATURES, part_seconds=float("inf")) as writer:
-        for group in groups_of(parts_in(folder), FEATURES.names):
+        for group in groups_of(parts_of(partial, aside), FEATURES.names):
             for batch in group.to_batches():
                 writer.add(batch)
-    partial.files.remove(folder)
+    partial.files.remove(partial.child(aside))
 
 
 def _mapped(work: Callable[[Any], Any], items: Iterator[Any], n_threads: int) -> Iterator[Any]:

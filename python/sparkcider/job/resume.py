@@ -12,6 +12,7 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,8 @@ from sparkcider.job.source import KEYS
 from sparkcider.options import Description
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkcider import FeatureExtractor
     from sparkcider.job.config import JobConfig
     from sparkcider.job.results import Partial
@@ -94,14 +97,16 @@ class Comparison(NamedTuple):
     """Rows of an earlier run against today's files.
 
     Attributes:
-        kept: path and today's label of each row whose file is unchanged.
+        kept: `DONE` of the rows whose file is unchanged, one of each path, with today's label.
         unchanged: Every row is kept, with the label that it has.
         todo: Today's files that have no row.
+        doubled: Rows of a path that another row has, too: two runs have written it.
     """
 
     kept: pa.Table
     unchanged: bool
     todo: pa.Table
+    doubled: int
 
 
 def compare(done: pa.Table, files: pa.Table) -> Comparison:
@@ -122,38 +127,90 @@ def compare(done: pa.Table, files: pa.Table) -> Comparison:
     today = files.take(at)  # a row of nulls where there is no such file
     same = pc.and_(pc.equal(today["length"], done["length"]), pc.equal(today["modified"], done["modified"]))
     unread = pc.is_in(done["error_kind"], value_set=pa.array(list(FETCHING_KINDS)))  # may be readable today
-    holds = pc.and_not(pc.fill_null(same, fill_value=False), unread)
-    kept = today.filter(holds).select(["path", "label"])
+    holds = _one_of_each(at, pc.and_not(pc.fill_null(same, fill_value=False), unread))
+    kept = done.filter(holds).set_column(1, "label", today["label"].filter(holds))
     unchanged = len(kept) == len(done) and kept["label"].to_pylist() == done["label"].to_pylist()
     todo = files.filter(pc.invert(pc.is_in(files["path"], value_set=kept["path"].combine_chunks())))
-    return Comparison(kept, unchanged, todo)
+    return Comparison(kept, unchanged, todo, len(done) - pc.count_distinct(done["path"]).as_py())
+
+
+def _one_of_each(values: pa.ChunkedArray[Any], among: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    """A mask of the first row of each value, among some rows that have one."""
+    rows = np.flatnonzero(among.to_numpy())
+    _, first = np.unique(values.take(pa.array(rows)).to_numpy(), return_index=True)
+    mask = np.zeros(len(values), dtype=bool)
+    mask[rows[first]] = True
+    return pa.array(mask)
+
+
+class Chosen:
+    """Picks the rows of `kept` out of groups of rows: of several rows that are alike, the first.
+
+    Args:
+        kept: `DONE` of the rows, each path once.
+    """
+
+    def __init__(self, kept: pa.Table) -> None:
+        self._kept = kept.combine_chunks()
+        self._paths = self._kept["path"].combine_chunks()
+        self._open = np.ones(len(kept), dtype=bool)
+
+    def of(self, group: pa.Table) -> pa.Table:
+        """Those rows of a group, with the label that `kept` gives them."""
+        at = pc.index_in(group["path"], value_set=self._paths)
+        match = self._kept.take(at)
+        alike = pc.is_valid(at)
+        for name in ("length", "modified", "error_kind"):
+            ours, theirs = match[name], group[name]
+            equal = pc.fill_null(pc.equal(ours, theirs), fill_value=False)
+            alike = pc.and_(alike, pc.or_(equal, pc.and_(pc.is_null(ours), pc.is_null(theirs))))
+        taken = _one_of_each(at, pc.and_(alike, pc.take(pa.array(self._open), pc.fill_null(at, 0))))
+        found = group.set_column(1, "label", match["label"]).filter(taken)
+        self._open[at.filter(taken).to_numpy()] = False
+        return found
 
 
 class Carrier(Protocol):
     """What carrying rows over needs of an engine."""
 
-    def keys(self, folder: str) -> pa.Table:
-        """`DONE` of all rows in a folder of features."""
+    def keys(self, folder: str, known: set[str] | None = None) -> pa.Table:
+        """`DONE` of all rows in a folder of features, or of those in parts of known names."""
 
-    def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+    def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
+        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
 
 
 def put_aside(partial: Partial) -> str:
-    """Moves the features away, to be written again from there; a resumed run finds them if this one is killed."""
-    folder = partial.child(f"{_ASIDE}{uuid.uuid4().hex[:8]}")
-    partial.files.rename(partial.child("features"), folder)
-    return folder
+    """Renames the features, to be written again from there; a resumed run finds them if this one is killed."""
+    name = f"{_ASIDE}{uuid.uuid4().hex[:8]}"
+    partial.move_table("features", name)
+    return name
 
 
-def carry_over(engine: Carrier, partial: Partial, older: str | None, files: pa.Table) -> pa.Table:
-    """Brings the rows of earlier runs that still hold into the unfinished result.
+def drop_doubled(engine: Carrier, partial: Partial) -> int:
+    """Keeps one row of each path, one with features where there is one; gives how many were dropped."""
+    name = put_aside(partial)
+    folder, known = partial.child(name), partial.parts[name]
+    done = engine.keys(folder, known)
+    places = pc.index_in(done["path"], value_set=pc.unique(done["path"]))
+    order = pc.sort_indices(pa.table({"failed": pc.is_valid(done["error_kind"])}), [("failed", "ascending")])
+    kept = done.take(order).filter(_one_of_each(places.take(order), pc.is_valid(places)))
+    engine.carry(folder, partial, kept, known)
+    partial.files.remove(folder)
+    return len(done) - len(kept)
+
+
+def carry_over(
+    engine: Carrier, partial: Partial, older: str | None, files: pa.Table, say: Callable[[str], None]
+) -> pa.Table:
+    """Brings the rows of earlier runs that still hold into the unfinished result, each path once.
 
     Args:
         engine: Reads and writes features.
         partial: The unfinished result, perhaps with features of its own.
         older: Full URI of a complete result; None where there is none.
         files: Today's files.
+        say: Takes a line of text about rows that were dropped.
 
     Returns:
         Those of the files that have no row yet.
@@ -163,20 +220,31 @@ def carry_over(engine: Carrier, partial: Partial, older: str | None, files: pa.T
     if store.exists(own):
         if _OF_A_WRITE in store.children(own):
             store.remove(f"{own}/{_OF_A_WRITE}")
-        found = compare(engine.keys(own), todo)
+        found = compare(engine.keys(own, partial.parts["features"]), todo)
+        if found.doubled:
+            say(doubled_line(found.doubled, own))
         if found.unchanged:
             todo = found.todo
         else:
             put_aside(partial)
-    asides = [partial.child(name) for name in store.children(partial.uri) if name.startswith(_ASIDE)]
-    for folder in [*asides, *([f"{older}/features"] if older is not None else [])]:
-        found = compare(engine.keys(folder), todo)
+    asides = {
+        partial.child(name): partial.parts[name] for name in store.children(partial.uri) if name.startswith(_ASIDE)
+    }
+    for folder, known in [*asides.items(), *([(f"{older}/features", None)] if older is not None else [])]:
+        found = compare(engine.keys(folder, known), todo)
+        if found.doubled and folder not in asides:
+            say(doubled_line(found.doubled, folder))
         if len(found.kept):
-            engine.carry(folder, partial, None if found.unchanged else found.kept)
+            engine.carry(folder, partial, None if found.unchanged else found.kept, known)
         todo = found.todo
     for folder in asides:
         store.remove(folder)
     return todo
+
+
+def doubled_line(count: int, folder: str) -> str:
+    """What is said of rows that were dropped."""
+    return f"{'repaired':<9} {count:,} rows dropped whose images have another row in {folder}"
 
 
 def unchanged_summary(

@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyspark.util
@@ -19,7 +20,7 @@ from pyspark.sql import SparkSession
 from sparkcider.storage.hadoop import is_classic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CONNECT = ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 """With any of these in the environment PySpark may talk to a server (`SparkSession.Builder.getOrCreate`)."""
@@ -39,6 +40,29 @@ optimising compiler takes 14 seconds of a core, which 10,000 images do not earn 
 
 READ_BYTES, READS_HELD = 1 << 16, 64
 """The last 4 MiB of a start are kept: a start at level INFO prints some 10 kB."""
+
+
+@contextmanager
+def session_for(
+    spark: SparkSession | None, master: str | None, conf: Mapping[str, str] | None, *, verbose: bool
+) -> Iterator[SparkSession]:
+    """The session that is given, else the active one, else a new one, which ends with the block.
+
+    Args:
+        spark: The user's session.
+        master: Master of a new session.
+        conf: Settings of a new session.
+        verbose: Let the warnings of a new session through.
+    """
+    active = spark if spark is not None else SparkSession.getActiveSession()
+    if active is not None and master is None and not conf:
+        yield active
+        return
+    session = start_session(master, conf, verbose=verbose)
+    try:
+        yield session
+    finally:
+        session.stop()
 
 
 def start_session(

@@ -17,11 +17,18 @@ from sparkcider.job.advice import scaled_advice
 from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, JobConfig, ModelFacts, open_model
 from sparkcider.job.counts import check_error_rate
 from sparkcider.job.engine import choose_engine, session_is_active
-from sparkcider.job.lock import LOCK
 from sparkcider.job.look import check_report, find, sampled_share, write_report
 from sparkcider.job.progress import Progress
-from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
-from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
+from sparkcider.job.results import SUMMARY, Partial, check_free, finish_move, unfinished
+from sparkcider.job.resume import (
+    JOB,
+    carry_over,
+    check_same,
+    dependencies,
+    doubled_line,
+    drop_doubled,
+    unchanged_summary,
+)
 from sparkcider.job.summary import Summary
 from sparkcider.models import hub_commit
 
@@ -58,11 +65,11 @@ class Engine(Protocol):
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
 
-    def keys(self, folder: str) -> pa.Table:
-        """`resume.DONE` of all rows in a folder of features."""
+    def keys(self, folder: str, known: set[str] | None = None) -> pa.Table:
+        """`resume.DONE` of all rows in a folder of features, or of those in parts of known names."""
 
-    def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+    def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
+        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
 
     def reduce(self, partial: Partial) -> Pca:
         """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
@@ -138,7 +145,8 @@ def run(
         from sparkcider.job.embedded import EmbeddedEngine
 
         return Summary(_run_on(EmbeddedEngine(config, extractor, progress), config, extractor, progress))
-    from sparkcider.job.cluster import SparkEngine, session_for
+    from sparkcider.job.cluster import SparkEngine
+    from sparkcider.job.session import session_for
 
     with session_for(spark, master, conf, verbose=verbose) as session:
         return Summary(_run_on(SparkEngine(session, config, progress), config, extractor, progress))
@@ -148,7 +156,10 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
     output = engine.location(config.output)
     _check_apart(engine.location(config.input), output)
     files, now = engine.files(output), dependencies(config, extractor)
-    check_free(files, output, overwrite=config.mode == "overwrite" or config.resume)
+    overwrite = config.mode == "overwrite"
+    if overwrite or config.resume:
+        finish_move(files, output, progress.line)
+    check_free(files, output, overwrite=overwrite or config.resume)
     older = output if config.resume and files.exists(output) else None
     for folder in filter(None, (older, f"{output}.partial" if config.resume else None)):
         check_same(files, folder, now)
@@ -161,7 +172,11 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
             progress.line(f"{'result':<9} nothing has changed since {older} was written")
             return summary
     try:
-        with unfinished(files, output, overwrite=config.mode == "overwrite", resume=config.resume) as partial:
+        with unfinished(files, output, overwrite=overwrite, resume=config.resume, say=progress.line) as partial:
+            if config.resume:  # another run may have ended while this one listed the input, or waited
+                older = output if files.exists(output) else None
+                for folder in filter(None, (older, partial.uri)):
+                    check_same(files, folder, now)
             partial.write_text(JOB, json.dumps(now, indent=2) + "\n")
             summary, look = _stages(config, engine, images, partial, older, extractor.embedding_dim, progress)
             found = {"name": config.model_name, "hub_commit": hub_commit(config.model)}
@@ -228,12 +243,15 @@ def _embed(
     with progress.stage("features", config.model_name) as done:
         todo = images
         if config.resume and images.keys is not None:
-            todo = images.of(carry_over(engine, partial, older, images.keys))
+            todo = images.of(carry_over(engine, partial, older, images.keys, progress.line))
         embedded = todo.found["files"]
         if embedded:
             engine.embed(todo, partial)
         rate = embedded / done.seconds()
         counts = engine.count(partial)
+        if images.keys is not None and counts.n_files > len(images.keys):
+            progress.line(doubled_line(drop_doubled(engine, partial), partial.child("features")))
+            counts = engine.count(partial)
         check_error_rate(config, counts.n_files, counts.n_errors, finished=True)
         if counts.n_images == 0:
             reason = counts.by_reason()[0]["reason"]
@@ -247,7 +265,7 @@ def _embed(
 def _remove_later_stages(partial: Partial) -> None:
     """Removes what a run that failed after the features has left: it is made again."""
     for name in partial.files.children(partial.uri):
-        if name not in ("features", JOB, LOCK):
+        if name not in ("features", JOB):
             partial.files.remove(partial.child(name))
 
 

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from sparkcider.contents import PREVIEWS
 from sparkcider.job.source import KEYS
-from sparkcider.storage.files import RENAMED_IN_ONE_STEP, ArrowFiles, arrow_location
+from sparkcider.storage.files import RENAMED_IN_ONE_STEP, ArrowFiles, arrow_location, sync
 from sparkcider.storage.uri import scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -47,9 +47,9 @@ GROUP_ROWS, GROUP_BYTES = 1024, 16 << 20
 
 
 class PartWriter:
-    """Writes one table as parts `part-00000.parquet`, ...; any thread may add rows.
+    """Writes one table as parts `part-00000-TOKEN.parquet`, ...; any thread may add rows.
 
-    A part has its name only when it is complete.
+    A part has its name only when it is complete. The token is that of the run (`Partial.new_part`).
 
     Args:
         partial: The result that grows.
@@ -61,19 +61,19 @@ class PartWriter:
     def __init__(self, partial: Partial, table: str, schema: pa.Schema, *, part_seconds: float | None = None) -> None:
         self.seconds = 0.0
         self._part_seconds = PART_SECONDS if part_seconds is None else part_seconds
-        self._partial, self._folder, self._schema = partial, partial.child(table), schema
+        self._partial, self._table, self._schema = partial, table, schema
+        self._folder = partial.child(table)
         self._lock = Lock()
         self._writer: pq.ParquetWriter | None = None
         self._opened = 0.0
-        self._part_bytes = self._number = 0
+        self._part_bytes = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = self._waiting_bytes = 0
         partial.files.make_folder(self._folder)
         for name in partial.files.children(self._folder):
             if name.endswith(_OPEN):  # of a run that was killed
                 partial.files.remove(f"{self._folder}/{name}")
-            else:
-                self._number = max(self._number, int(name[len("part-") : -len(".parquet")]) + 1)
+        self._name = partial.new_part(table)
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Adds rows of the schema."""
@@ -109,7 +109,8 @@ class PartWriter:
         if not self._waiting:
             return
         if self._writer is None:
-            filesystem, path = arrow_location(self._open_name)
+            self._partial.check()
+            filesystem, path = arrow_location(self._open_uri)
             self._writer = pq.ParquetWriter(path, self._schema, filesystem=filesystem, use_dictionary=["label"])
             self._opened = time.perf_counter()
         self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=GROUP_ROWS)
@@ -120,31 +121,50 @@ class PartWriter:
         if self._writer is None:
             return
         self._flush()
+        try:
+            self._partial.check()
+        except BaseException:
+            self._discard()
+            raise
         self._writer.close()
-        if self._open_name != self._name:
-            self._partial.files.rename(self._open_name, self._name)
-        self._writer, self._part_bytes, self._number = None, 0, self._number + 1
+        self._writer, self._part_bytes = None, 0
+        sync(self._open_uri)
+        if self._open_uri != f"{self._folder}/{self._name}":
+            self._partial.files.rename(self._open_uri, f"{self._folder}/{self._name}")
+        self._partial.parts[self._table].add(self._name)
+        self._name = self._partial.new_part(self._table)
+
+    def _discard(self) -> None:
+        """Removes the open part. Arrow cannot abort an upload, so an object of a store is ended first."""
+        writer, self._writer = self._writer, None
+        with suppress(OSError):
+            if writer is not None:
+                writer.close()
+            filesystem, path = arrow_location(self._open_uri)
+            filesystem.delete_file(path)
 
     @property
-    def _name(self) -> str:
-        return f"{self._folder}/part-{self._number:05}.parquet"
-
-    @property
-    def _open_name(self) -> str:
+    def _open_uri(self) -> str:
         # An object of a store appears when it is closed, so it has its name from the start.
-        return f"{self._name}{_OPEN}" if scheme_of(self._folder) in RENAMED_IN_ONE_STEP else self._name
+        uri = f"{self._folder}/{self._name}"
+        return f"{uri}{_OPEN}" if scheme_of(uri) in RENAMED_IN_ONE_STEP else uri
 
 
-def parts_in(folder: str) -> list[str]:
-    """The URIs of the complete parts in a folder, in their order."""
+def parts_in(folder: str, known: Container[str] | None = None) -> list[str]:
+    """The URIs of the complete parts in a folder, in their order: those of known names. Default: all."""
     names = sorted(ArrowFiles(folder).children(folder))
-    return [f"{folder}/{name}" for name in names if name.endswith(".parquet")]
+    return [f"{folder}/{name}" for name in names if name.endswith(".parquet") and (known is None or name in known)]
 
 
-def count_small_parts(folder: str) -> int:
-    """How many parts of a folder are below a quarter of `PART_BYTES`."""
-    paths = [arrow_location(uri)[1] for uri in parts_in(folder)]
-    infos = arrow_location(folder)[0].get_file_info(paths) if paths else []
+def parts_of(partial: Partial, table: str) -> list[str]:
+    """The URIs of the parts of a table that this run has found or written, in their order."""
+    return parts_in(partial.child(table), partial.parts[table])
+
+
+def count_small_parts(parts: list[str]) -> int:
+    """How many parts are below a quarter of `PART_BYTES`."""
+    paths = [arrow_location(uri)[1] for uri in parts]
+    infos = arrow_location(parts[0])[0].get_file_info(paths) if paths else []
     return sum(info.size < PART_BYTES // 4 for info in infos)
 
 
@@ -170,7 +190,8 @@ def write_text(partial: Partial, table: str, form: str) -> None:
     folder = partial.child(f"{table}-{form}")
     partial.files.make_folder(folder)
     columns = TEXT_COLUMNS[table]
-    for number, part in enumerate(parts_in(partial.child(table))):
+    for number, part in enumerate(parts_of(partial, table)):
+        partial.check()
         filesystem, path = arrow_location(f"{folder}/part-{number:05}.{form}")
         with filesystem.open_output_stream(path) as stream:
             if form == "csv":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from pyarrow import fs as arrow_fs
@@ -19,6 +22,10 @@ S3_RETRIES = 10
 """Of a request to S3: 25 ms, then twice as long each time, 25 s in all."""
 
 
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""What a mounted store or a shared disk says that cannot do this."""
+
+
 class Files(Protocol):
     """The few file operations that a result needs, over full URIs."""
 
@@ -29,22 +36,25 @@ class Files(Protocol):
         """Whether there is a file or folder of this name."""
 
     def children(self, uri: str) -> list[str]:
-        """The names in a folder; of a file, an empty list."""
+        """The names in a folder; of a file, or of nothing, an empty list."""
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
 
-    def write_new(self, uri: str, content: bytes) -> bool:
-        """Writes one small file and makes its folder; False if it exists. On local disks and HDFS one writer wins."""
-
     def rename(self, source: str, target: str) -> None:
-        """Renames a file or folder; the target's parent exists, the target does not."""
+        """Renames a file or folder; the target's parent exists, the target does not. OSError if there is no source."""
 
     def make_folder(self, uri: str) -> None:
         """Makes a folder, where the store knows folders."""
 
     def remove(self, uri: str) -> None:
         """Removes a file or folder and what is in it."""
+
+    def remove_empty(self, uri: str) -> None:
+        """Removes a folder if nothing is in it; on local disks and HDFS in one step."""
+
+    def walk(self, uri: str) -> list[str]:
+        """The names of all files below a folder, relative to it; none where there is no folder."""
 
 
 class ArrowFiles:
@@ -66,7 +76,7 @@ class ArrowFiles:
         return found
 
     def children(self, uri: str) -> list[str]:
-        """The names in a folder; of a file, an empty list."""
+        """The names in a folder; of a file, or of nothing, an empty list."""
         path = self._path(uri)
         if self._fs.get_file_info(path).type != arrow_fs.FileType.Directory:
             return []
@@ -76,21 +86,6 @@ class ArrowFiles:
         """Writes one small file."""
         with self._fs.open_output_stream(self._path(uri)) as stream:
             stream.write(content)
-
-    def write_new(self, uri: str, content: bytes) -> bool:
-        """Writes one small file and makes its folder; False if it exists."""
-        self._fs.create_dir(self._path(uri).rpartition("/")[0])
-        if scheme_of(uri) != "file":
-            if self.exists(uri):
-                return False
-            self.write(uri, content)
-            return True
-        try:
-            with open(self._path(uri), "xb") as file:  # noqa: PTH123 - "x" is what this is about
-                file.write(content)
-        except FileExistsError:
-            return False
-        return True
 
     def rename(self, source: str, target: str) -> None:
         """Renames a file or folder; object stores rename no folder, so file by file there."""
@@ -121,8 +116,46 @@ class ArrowFiles:
         else:
             self._fs.delete_file(path)
 
+    def remove_empty(self, uri: str) -> None:
+        """Removes a folder if nothing is in it."""
+        if scheme_of(uri) == "file":
+            with suppress(OSError):  # something is in it, or it is gone
+                Path(self._path(uri)).rmdir()
+        elif not self.children(uri):
+            self._fs.delete_dir(self._path(uri))
+
+    def walk(self, uri: str) -> list[str]:
+        """The names of all files below a folder, relative to it."""
+        path = self._path(uri).rstrip("/")
+        found = self._fs.get_file_info(arrow_fs.FileSelector(path, allow_not_found=True, recursive=True))
+        return [info.path[len(path) + 1 :] for info in found if info.type == arrow_fs.FileType.File]
+
     def _path(self, uri: str) -> str:
         return arrow_location(uri)[1]
+
+
+def sync(uri: str, *, below: bool = True) -> None:
+    """Makes a local file, or a folder, outlive a loss of power; stores do so by themselves.
+
+    Args:
+        uri: Full URI.
+        below: With all that is in it; else only the names in it.
+    """
+    uri = mounted(uri)
+    if scheme_of(uri) != "file":
+        return
+    path = Path(literal_path(uri))
+    if below and path.is_dir():
+        for child in path.iterdir():
+            sync(f"{uri}/{child.name}")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def copy_file(source: str, target: str) -> None:

@@ -5,12 +5,15 @@ The session is given, so nothing here imports pyspark.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sparkcider.storage.files import ArrowFiles
 from sparkcider.storage.uri import full_uri, scheme_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkcider.storage.files import Files
 
 _RECURSIVE = True
@@ -35,19 +38,20 @@ class HadoopFiles:
 
     def read(self, uri: str) -> bytes:
         """Reads one file whole."""
-        stream = self._fs.open(self._path_class(uri))
-        try:
-            return bytes(self._whole(stream))
-        finally:
-            stream.close()
+        with _os_errors():
+            stream = self._fs.open(self._path_class(uri))
+            try:
+                return bytes(self._whole(stream))
+            finally:
+                stream.close()
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""
         return bool(self._fs.exists(self._path_class(uri)))
 
     def children(self, uri: str) -> list[str]:
-        """The names in a folder; of a file, an empty list."""
-        if not self._fs.getFileStatus(self._path_class(uri)).isDirectory():
+        """The names in a folder; of a file, or of nothing, an empty list."""
+        if not self.exists(uri) or not self._fs.getFileStatus(self._path_class(uri)).isDirectory():
             return []
         return [status.getPath().getName() for status in self._fs.listStatus(self._path_class(uri))]
 
@@ -59,27 +63,13 @@ class HadoopFiles:
         finally:
             stream.close()
 
-    def write_new(self, uri: str, content: bytes) -> bool:
-        """Writes one small file and makes its folder; False if it exists."""
-        from py4j.protocol import Py4JJavaError
-
-        try:
-            stream = self._fs.create(self._path_class(uri), False)  # noqa: FBT003 - do not overwrite
-        except Py4JJavaError:
-            if self.exists(uri):
-                return False
-            raise
-        try:
-            stream.write(content)
-        finally:
-            stream.close()
-        return True
-
     def rename(self, source: str, target: str) -> None:
         """Renames a file or folder."""
         if self.exists(target):  # Hadoop would move the source into a folder of that name
             raise FileExistsError(f"{target} exists")
-        if not self._fs.rename(self._path_class(source), self._path_class(target)):
+        with _os_errors():
+            renamed = self._fs.rename(self._path_class(source), self._path_class(target))
+        if not renamed:
             raise OSError(f"cannot rename {source} to {target}")
 
     def make_folder(self, uri: str) -> None:
@@ -88,8 +78,37 @@ class HadoopFiles:
 
     def remove(self, uri: str) -> None:
         """Removes a file or folder and what is in it."""
-        if not self._fs.delete(self._path_class(uri), _RECURSIVE):
+        with _os_errors():
+            removed = self._fs.delete(self._path_class(uri), _RECURSIVE)
+        if not removed:
             raise OSError(f"cannot remove {uri}")
+
+    def remove_empty(self, uri: str) -> None:
+        """Removes a folder if nothing is in it."""
+        with suppress(OSError), _os_errors():  # something is in it, or it is gone
+            self._fs.delete(self._path_class(uri), not _RECURSIVE)
+
+    def walk(self, uri: str) -> list[str]:
+        """The names of all files below a folder, relative to it."""
+        names: list[str] = []
+        with _os_errors():
+            if self.exists(uri):
+                root = str(self._fs.makeQualified(self._path_class(uri)).toString())
+                found = self._fs.listFiles(self._path_class(uri), _RECURSIVE)
+                while found.hasNext():
+                    names.append(str(found.next().getPath().toString())[len(root) + 1 :])
+        return names
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raises what Java's file systems raise as OSError."""
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        yield
+    except Py4JJavaError as error:
+        raise OSError(str(error.java_exception.toString())) from None
 
 
 def files_of(session: Any, uri: str) -> Files:
