@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,7 +75,12 @@ def session_for(
     try:
         yield session
     finally:
-        session.stop()
+        with suppress(Exception):  # a JVM that has gone, as after Ctrl-C under spark-submit, is stopped
+            session.stop()
+
+
+_TASK_BY_TASK = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
+"""A task's file gets its place when the task ends, not when the wave does: a job that is stopped keeps it."""
 
 
 class SparkImages(NamedTuple):
@@ -162,7 +167,9 @@ class SparkEngine:
                     count.raise_to(before + int(share * files))
 
                 with watch(self._session, advance):
-                    rows.drop(*embedding.STEPS).write.mode("append").parquet(partial.child("features"))
+                    rows.drop(*embedding.STEPS).write.mode("append").options(**_TASK_BY_TASK).parquet(
+                        partial.child("features")
+                    )
                 for step in embedding.STEPS:
                     self._seconds[step] += metrics.get[step] or 0.0
                 done, errors = done + wave.files, errors + metrics.get["errors"]

@@ -63,6 +63,7 @@ class PartWriter:
         self._part_seconds = PART_SECONDS if part_seconds is None else part_seconds
         self._partial, self._folder, self._schema = partial, partial.child(table), schema
         self._lock = Lock()
+        self._closed = False
         self._writer: pq.ParquetWriter | None = None
         self._opened = 0.0
         self._part_bytes = self._number = 0
@@ -76,9 +77,11 @@ class PartWriter:
                 self._number = max(self._number, int(name[len("part-") : -len(".parquet")]) + 1)
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Adds rows of the schema."""
+        """Adds rows of the schema; after `close`, those of a thread that was not waited for are left out."""
         begin = time.perf_counter()
         with self._lock:
+            if self._closed:
+                return
             self._waiting.append(rows)
             self._waiting_rows += rows.num_rows
             self._waiting_bytes += rows.nbytes
@@ -102,6 +105,7 @@ class PartWriter:
     def close(self) -> None:
         """Writes what waits, and closes the last part."""
         with self._lock:
+            self._closed = True
             self._flush()
             self._close_part()
 
