@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse's way out, after --help and after a wrong option
-        return stop.code if isinstance(stop.code, int) else 2
+    except SystemExit as ended:  # argparse's way out, after --help and after a wrong option
+        return ended.code if isinstance(ended.code, int) else 2
     options.own_process = arguments is None
     with stopping() as stop:
         code = _run(options, stop)
