@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 import sparkcider
 from sparkcider.cli import models, nearest, report, run
 from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, show
+from sparkcider.cli.stop import leave, stopping
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from sparkcider.cli.stop import Stop
 
 
 EXIT_CODES = """exit codes:
@@ -22,7 +25,9 @@ EXIT_CODES = """exit codes:
   1    something failed
   2    the command is wrong: an option, a path, a model's file
   3    more images failed than --max-error-rate allows
-  130  stopped by Ctrl-C"""
+  129  stopped by SIGHUP: the terminal was closed
+  130  stopped by SIGINT: Ctrl-C
+  143  stopped by SIGTERM"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,19 +45,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse's way out, after --help and after a wrong option
-        return stop.code if isinstance(stop.code, int) else 2
+    except SystemExit as ended:  # argparse's way out, after --help and after a wrong option
+        return ended.code if isinstance(ended.code, int) else 2
     options.own_process = arguments is None
+    with stopping() as stop:
+        code = _run(options, stop)
+    if stop.number is not None and options.own_process:
+        leave(code)
+    return code
+
+
+def _run(options: argparse.Namespace, stop: Stop) -> int:
+    """Runs the chosen command; says the error that ends it in one line."""
     try:
         code: int = options.command(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("sparkcider: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # of `sparkcider ... | head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit would flush once more
         return 1
-    except Exception as error:  # noqa: BLE001 - the last stop before the user
+    except BaseException as error:
+        if stop.number is not None:  # an interrupted Spark raises errors of its own
+            return stop.exit_code
+        if not isinstance(error, Exception):
+            raise
         if options.verbose:
             traceback.print_exc()
         print(f"sparkcider: {explain(error)}", file=sys.stderr)

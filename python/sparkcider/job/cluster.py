@@ -57,6 +57,10 @@ FETCHED = ("s3", "gs", "abfss")
 """Stores that a worker opens by itself, if it has credentials of its own."""
 
 
+_TASK_BY_TASK = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
+"""A task's file gets its place when the task ends, not when the wave does: a job that is stopped keeps it."""
+
+
 class SparkImages(NamedTuple):
     """The images of a job.
 
@@ -373,7 +377,7 @@ class SparkEngine:
 def _append(rows: DataFrame, partial: Partial, table: str) -> None:
     """Writes rows into a table of the result."""
     partial.check()
-    rows.write.mode("append").parquet(partial.child(table))
+    rows.write.mode("append").options(**_TASK_BY_TASK).parquet(partial.child(table))
     partial.check()
     partial.adopt(table)
 

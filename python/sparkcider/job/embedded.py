@@ -51,6 +51,9 @@ BLOCKS_AHEAD = 2
 """Blocks that are read ahead for each worker."""
 
 
+STOP_SECONDS = 3.0
+"""How long a job that is stopped waits for the blocks in work; a large network may take a minute for one."""
+
 SMALL_PARTS = 8
 """A result with more small parts than these gets fewer and larger ones: a long job closes one each minute."""
 
@@ -231,7 +234,7 @@ class _Embedding:
         """Embeds all blocks with a thread for each extractor.
 
         Raises:
-            KeyboardInterrupt: The user stopped it; the blocks in work are finished first.
+            KeyboardInterrupt: The user stopped it; blocks that end within `STOP_SECONDS` are finished first.
         """
         reader = Thread(target=self._guarded, args=(self._read, len(extractors)), name="sparkcider reader")
         workers = [
@@ -246,8 +249,9 @@ class _Embedding:
                     thread.join(0.2)  # a join without a limit would not see Ctrl-C
         except BaseException:
             self._stop.set()
+            end = time.monotonic() + STOP_SECONDS
             for thread in (*workers, reader):
-                thread.join()
+                thread.join(max(end - time.monotonic(), 0))
             raise
         if self._faults:
             raise self._faults[0]

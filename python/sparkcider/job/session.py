@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import threading
 import warnings
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pyspark.util
@@ -62,7 +63,8 @@ def session_for(
     try:
         yield session
     finally:
-        session.stop()
+        with suppress(Exception):  # a JVM that has gone, as after Ctrl-C under spark-submit, is stopped
+            session.stop()
 
 
 def start_session(
@@ -86,10 +88,12 @@ def start_session(
     if master is not None:
         options["spark.master"] = master
     options.update(conf or {})
-    starts = _starts_a_jvm(options)
+    starts, handler = _starts_a_jvm(options), signal.getsignal(signal.SIGINT)
     if starts and re.match(r"local($|\[)", options.get("spark.master", "local")) and not _has_administrator():
         options.setdefault("spark.driver.defaultJavaOptions", SHORT_LIVED)  # a user's extraJavaOptions come after these
     spark = _quiet_session(options) if starts and not verbose else _session(options)
+    if handler is not signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)  # PySpark replaced it by one that asks the JVM, which may have gone
     if "PYSPARK_PYTHON" not in os.environ and is_classic(spark) and str(spark.sparkContext.master).startswith("local"):
         # Spark would take the first python3 of the PATH, which is not the one of a virtualenv that is not activated.
         spark.sparkContext.pythonExec = sys.executable

@@ -185,11 +185,19 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
                 write_report(summary, look, partial, progress)
             partial.write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     except BaseException:
-        if Partial(files, f"{output}.partial").has_features():
-            kept = f"finished features are in {output}.partial; the same job with --resume goes on"
-            progress.failure(f"{'kept':<9} {kept}")
+        _say_kept(Partial(files, f"{output}.partial"), progress)
         raise
     return summary
+
+
+def _say_kept(partial: Partial, progress: Progress) -> None:
+    try:
+        found = "are" if partial.has_features() else None
+    except Exception:  # noqa: BLE001 - the store or Spark's JVM may be what has failed
+        found = "may be"
+    if found:
+        kept = f"finished features {found} in {partial.uri}; the same job with --resume goes on"
+        progress.failure(f"{'kept':<9} {kept}")
 
 
 def _stages(

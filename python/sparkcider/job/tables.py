@@ -64,6 +64,7 @@ class PartWriter:
         self._partial, self._table, self._schema = partial, table, schema
         self._folder = partial.child(table)
         self._lock = Lock()
+        self._closed = False
         self._writer: pq.ParquetWriter | None = None
         self._opened = 0.0
         self._part_bytes = 0
@@ -76,9 +77,11 @@ class PartWriter:
         self._name = partial.new_part(table)
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Adds rows of the schema."""
+        """Adds rows of the schema; after `close`, those of a thread that was not waited for are left out."""
         begin = time.perf_counter()
         with self._lock:
+            if self._closed:
+                return
             self._waiting.append(rows)
             self._waiting_rows += rows.num_rows
             self._waiting_bytes += rows.nbytes
@@ -102,6 +105,7 @@ class PartWriter:
     def close(self) -> None:
         """Writes what waits, and closes the last part."""
         with self._lock:
+            self._closed = True
             self._flush()
             self._close_part()
 

@@ -1,0 +1,77 @@
+"""Signals that end the command: what is finished is kept, one line says so, and the exit code names the signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C; the end that Kubernetes, `docker stop`, Slurm and spot instances announce; a terminal that is closed."""
+
+
+class Stop:
+    """Whether a signal has come.
+
+    Attributes:
+        number: The first signal; None as long as there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """As shells write it: 128 and the signal's number."""
+        return 128 + (self.number or 0)
+
+    def receive(self, number: int, _frame: FrameType | None) -> None:
+        """Interrupts the main thread, so that the job closes its open part.
+
+        `timeout` and others send a signal twice, so only Ctrl-C counts a second time.
+        """
+        if self.number is not None and number != signal.SIGINT:
+            return
+        if self.number is None:
+            self.number = number
+            _leave_terminal_to_us()
+            # now, as spark-submit's JVM, which passes this on to the terminal, ends at the same time
+            print(f"\nsparkcider: stopped by {signal.Signals(number).name}", file=sys.stderr)
+        raise KeyboardInterrupt
+
+
+def _leave_terminal_to_us() -> None:
+    """Drops what others say from now on: py4j and Spark write stack traces for each call, job and task that ends."""
+    logging.disable(logging.CRITICAL)
+    sys.stderr = open(os.dup(2), "w", buffering=1)  # noqa: PTH123, SIM115 - a descriptor, open until the process ends
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Takes the signals while the block runs. One that is ignored, as under `nohup`, stays ignored."""
+    stop, before = Stop(), {}
+    if threading.current_thread() is threading.main_thread():  # Python sets handlers there only
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, stop.receive)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process now: threads in the middle of a block and a Spark that has gone must not hold it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
