@@ -29,8 +29,11 @@ class ObjectStore:
     Attributes:
         objects: Content by `bucket/key`.
         faults: What becomes of the next requests for an object, by `bucket/key`, instead of an answer: a status such as
-            `503`; `reset` breaks the connection; `hang` says nothing; and of GET alone `half` sends half of the content
-            and breaks the connection, `plain` does not say how long it is.
+            `503`, with the store's code in its body if `503 SlowDown` names one; `reset` breaks the connection; `hang`
+            says nothing; `short`, `empty` and `foreign` answer 200 with half of the content, none of it, and an error's
+            XML, each of the length that they state; and of GET alone `half` sends half of the content and breaks the
+            connection, `plain` does not say how long it is, `abc` states a length that is no number. An empty word is
+            an answer without a fault. By the bucket's name, of its listings, too.
         always: The same, for all requests.
         requests: How many there were, by `GET bucket/key`.
         connected: How many connections there were.
@@ -112,6 +115,14 @@ class ObjectStore:
         ).encode()
 
 
+def _error(code: str) -> bytes:
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the store</Message></Error>'.encode()
+
+
+def _faulty(content: bytes, fault: str) -> bytes:
+    return {"short": content[: len(content) // 2], "empty": b"", "foreign": _error("InternalError")}.get(fault, content)
+
+
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -162,7 +173,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, method: str, name: str, query: str, headers: dict[str, str]) -> None:
         store = self._store
         fault = store.fault(name)
-        if method == "HEAD" and fault in ("half", "plain"):
+        if method == "HEAD" and fault in ("half", "plain", "abc"):
             fault = ""
         elif store.faults.get(name):
             store.faults[name].pop(0)
@@ -171,21 +182,24 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         elif fault == "hang":
             asyncio.get_running_loop().call_later(HANG_SECONDS, self._transport.abort)
-        elif fault.isdigit():
-            self._send(method, int(fault), b"<Error><Code>Fault</Code></Error>", {})
+        elif fault[:3].isdigit():
+            self._send(method, int(fault[:3]), _error(fault[4:] or "Fault"), {})
         elif name in store.redirects:
             self._send(method, 302, b"", {"Location": store.redirects[name]})
         elif method == "GET" and (not slash or not key):
-            self._send(method, 200, store.listing(bucket, dict(urllib.parse.parse_qsl(query))), {})
+            self._send(method, 200, _faulty(store.listing(bucket, dict(urllib.parse.parse_qsl(query))), fault), {})
         elif not key:
             self._send(method, 200, b"", {"x-amz-bucket-region": "us-east-1"})
         elif name not in store.objects:
-            self._send(method, 404, b"<Error><Code>NoSuchKey</Code></Error>", {})
+            self._send(method, 404, _error("NoSuchKey"), {})
         else:
             self._send_object(method, store.objects[name], fault, headers.get("range", ""))
 
     def _send_object(self, method: str, content: bytes, fault: str, range_: str) -> None:
         headers = {"Last-Modified": TIME, "ETag": '"e"', "Accept-Ranges": "bytes"}
+        if fault in ("short", "empty", "foreign"):
+            self._send(method, 200, _faulty(content, fault), headers)
+            return
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", range_)
         status, body = 200, content
         if found:
@@ -198,6 +212,9 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif fault == "plain":
             self._transport.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+            self._transport.close()
+        elif fault == "abc":
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n" + body)
             self._transport.close()
         else:
             self._send(method, status, body, headers)
