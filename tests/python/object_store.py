@@ -30,8 +30,8 @@ class ObjectStore:
         objects: Content by `bucket/key`.
         faults: What becomes of the next requests for an object, by `bucket/key`, instead of an answer: a status such as
             `503`, with the store's code in its body if `503 SlowDown` names one; `reset` breaks the connection; `hang`
-            says nothing; `short`, `empty` and `foreign` answer 200 with half of the content, none of it, and an error's
-            XML, each of the length that they state; and of GET alone `half` sends half of the content and breaks the
+            says nothing; `short`, `empty`, `foreign` and `html` answer 200 with half of the content, none of it, an
+            error's XML and a page for people, each of the length that they state; and of GET alone `half` sends half of the content and breaks the
             connection, `plain` does not say how long it is, `abc` states a length that is no number. An empty word is
             an answer without a fault. By the bucket's name, of its listings, too.
         always: The same, for all requests.
@@ -120,7 +120,8 @@ def _error(code: str) -> bytes:
 
 
 def _faulty(content: bytes, fault: str) -> bytes:
-    return {"short": content[: len(content) // 2], "empty": b"", "foreign": _error("InternalError")}.get(fault, content)
+    answers = {"short": content[: len(content) // 2], "empty": b"", "foreign": _error("InternalError")}
+    return {**answers, "html": b"<html><body>please log in</body></html>"}.get(fault, content)
 
 
 def _escaped(text: str) -> str:
@@ -197,7 +198,7 @@ class _Connection(asyncio.Protocol):
 
     def _send_object(self, method: str, content: bytes, fault: str, range_: str) -> None:
         headers = {"Last-Modified": TIME, "ETag": '"e"', "Accept-Ranges": "bytes"}
-        if fault in ("short", "empty", "foreign"):
+        if fault in ("short", "empty", "foreign", "html"):
             self._send(method, 200, _faulty(content, fault), headers)
             return
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", range_)

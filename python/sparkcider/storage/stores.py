@@ -74,9 +74,16 @@ def store_of(
 
 
 def info_of(system: Any, path: str) -> Any:
-    """pyarrow's `FileInfo` of a path; of S3 asked twice before it is taken for missing, as `listed` says why."""
-    info = system.get_file_info(path)
-    return system.get_file_info(path) if system.type_name == "s3" and info.type.name == "NotFound" else info
+    """pyarrow's `FileInfo` of a path; of S3 asked twice before it is taken for missing, as `listed` says why.
+
+    Raises:
+        ReadError: The store cannot be asked.
+    """
+    if system.type_name != "s3":
+        return system.get_file_info(path)
+    ask = partial(tried_again, f"s3://{path}", partial(system.get_file_info, path), retries=LISTINGS - 1)
+    info = ask()
+    return ask() if info.type.name == "NotFound" else info
 
 
 def listed(system: Any, path: str, *, recursive: bool) -> list[Any]:
@@ -87,7 +94,7 @@ def listed(system: Any, path: str, *, recursive: bool) -> list[Any]:
     cuts both at the same place is not noticed.
 
     Raises:
-        OSError: It cannot be listed, or each time two listings differed.
+        ReadError: It cannot be listed, or each time two listings differed.
     """
     from pyarrow.fs import FileSelector
 
