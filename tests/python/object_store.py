@@ -31,9 +31,9 @@ class ObjectStore:
         faults: What becomes of the next requests for an object, by `bucket/key`, instead of an answer: a status such as
             `503`, with the store's code in its body if `503 SlowDown` names one; `reset` breaks the connection; `hang`
             says nothing; `short`, `empty`, `foreign` and `html` answer 200 with half of the content, none of it, an
-            error's XML and a page for people, each of the length that they state; and of GET alone `half` sends half of the content and breaks the
-            connection, `plain` does not say how long it is, `abc` states a length that is no number. An empty word is
-            an answer without a fault. By the bucket's name, of its listings, too.
+            error's XML and a page for people, each of the length that they state. Of GET alone, `half` sends half of
+            the content and breaks the connection, `plain` does not say how long it is, `abc` states a length that is
+            no number. An empty word is an answer without a fault. By the bucket's name, of its listings, too.
         always: The same, for all requests.
         requests: How many there were, by `GET bucket/key`.
         connected: How many connections there were.

@@ -168,5 +168,5 @@ def test_too_few_images_are_refused(network: Path, tmp_path: Path) -> None:
         quantize(network, str(tmp_path), tmp_path / "int8.onnx")
     with pytest.raises(ValueError, match=r"^n must be at least 16 images, got 3$"):
         quantize(network, str(tmp_path), tmp_path / "int8.onnx", n=3)
-    with pytest.raises(FileNotFoundError, match=r"^folder of images not found: nowhere$"):
+    with pytest.raises(FileNotFoundError, match=r"^input nowhere does not exist$"):
         quantize(network, "nowhere", tmp_path / "int8.onnx")

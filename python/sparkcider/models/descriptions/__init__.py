@@ -141,8 +141,9 @@ def _entries(file: str, values: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _parsed(file: str) -> dict[str, Any]:
+    content = _content(file)
     try:
-        values = json.loads(_content(file))
+        values = json.loads(content)
     except ValueError as error:  # of JSON or of UTF-8
         raise ModelError(f"{redacted_uri(file)} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):
