@@ -51,6 +51,11 @@ def listed(session: SparkSession, uri: str, glob: str | None = None) -> pa.Table
         location = qualified(session, uri)
         if scheme_of(location) == "file":
             return list_files(location, glob=glob)
+    return listed_by_spark(session, uri, glob)
+
+
+def listed_by_spark(session: SparkSession, uri: str, glob: str | None) -> pa.Table:
+    """As `listed`, of what Spark has a file system for."""
     reader = session.read.format("binaryFile").option("recursiveFileLookup", "true")
     if glob is not None:
         reader = reader.option("pathGlobFilter", glob)
