@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pyarrow import fs as arrow_fs
 
+from sparkcider.storage.objects import opened_in, read_whole
 from sparkcider.storage.stores import listed, store_of
 from sparkcider.storage.uri import error_cause, full_uri, literal_path, mounted, redacted_uri, scheme_of
 
@@ -54,9 +55,8 @@ class ArrowFiles:
 
     def read(self, uri: str) -> bytes:
         """Reads one file whole."""
-        with self._fs.open_input_stream(self._path(uri)) as stream:
-            content: bytes = stream.read()
-        return content
+        with opened_in(self._fs, self._path(uri)) as file:
+            return read_whole(file)
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sparkcider.storage.faults import LengthError, store_words, tried_again
@@ -122,18 +123,24 @@ def opened(place: Place, connections: HttpsConnections, thread: int = 0) -> Iter
             yield Opened(answer.length, lambda: answer.version, answer.readinto, CHUNK_BYTES)
         return
     assert place.store is not None  # noqa: S101 - local files are opened by who reads them
-    system = place.store.systems[thread % len(place.store.systems)]
-    with _open_in_store(system, place.name) as file:
+    with opened_in(place.store.systems[thread % len(place.store.systems)], place.name) as file:
+        yield file
+
+
+@contextmanager
+def opened_in(system: Any, name: str) -> Iterator[Opened]:
+    """Opens a file of one of pyarrow's file systems; raises as `opened`."""
+    with _open(system, name) as file:
         size = file.size()
 
         def version() -> str | None:
-            info = system.get_file_info(place.name)
+            info = system.get_file_info(name)
             return None if info.mtime_ns is None else f"{info.size} {info.mtime_ns}"
 
-        yield Opened(size, version, lambda buffer: _filled(file, buffer), max(size, 1))
+        yield Opened(size, version, partial(_filled, file), max(size, 1))
 
 
-def read_whole(file: Opened, listed: int | None, reserve: Callable[[int], None]) -> bytes:
+def read_whole(file: Opened, listed: int | None = None, reserve: Callable[[int], object] = lambda _: None) -> bytes:
     """All bytes of an open file.
 
     Args:
@@ -158,7 +165,7 @@ def read_whole(file: Opened, listed: int | None, reserve: Callable[[int], None])
     return b"".join(pieces)
 
 
-def read_local(path: str, listed: int | None, reserve: Callable[[int], None] = lambda _: None) -> bytes:
+def read_local(path: str, listed: int | None, reserve: Callable[[int], object] = lambda _: None) -> bytes:
     """All bytes of a local file, that stay the same while it is read; else as `read_whole`."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path would cost as much as the reading
         before = os.fstat(file.fileno())
@@ -198,7 +205,7 @@ def _check_length(came: int, stated: int | None) -> None:
         raise LengthError(came, stated)
 
 
-def _open_in_store(system: Any, name: str) -> Any:
+def _open(system: Any, name: str) -> Any:
     try:
         return system.open_input_file(name)
     except OSError as error:

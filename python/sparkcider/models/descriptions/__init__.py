@@ -20,6 +20,7 @@ from sparkcider._native import ModelError, _model_summary
 from sparkcider.models.cache import brought
 from sparkcider.models.descriptions import huggingface, open_clip, timm, torchvision
 from sparkcider.options import Description
+from sparkcider.storage.objects import read_whole
 from sparkcider.storage.uri import literal_path, mounted, redacted_uri, scheme_of
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _content(file: str) -> bytes:
     file = mounted(file)
     is_file = scheme_of(file) == "file"
     if "://" in file and not is_file:
-        return brought(file, lambda opened: b"".join(map(bytes, opened.pieces(opened.most))))
+        return brought(file, read_whole)
     path = Path(literal_path(file) if is_file else file)
     if not path.is_file():
         raise FileNotFoundError(f"preprocessing file not found: {path}")
