@@ -42,10 +42,17 @@ class ObjectStore:
         redirects: Where a path sends to, by `bucket/key`.
         faulty: Share of all requests that get a fault by chance: 503, a reset, or `hang`.
         failed: How many did.
+        page: Most names that an answer to a listing has.
     """
 
     def __init__(
-        self, objects: dict[str, bytes] | None = None, *, delay: float = 0.0, faulty: float = 0.0, seed: int = 0
+        self,
+        objects: dict[str, bytes] | None = None,
+        *,
+        delay: float = 0.0,
+        faulty: float = 0.0,
+        seed: int = 0,
+        page: int = 1000,
     ) -> None:
         self.objects = dict(objects or {})
         self.faults: defaultdict[str, list[str]] = defaultdict(list)
@@ -56,6 +63,7 @@ class ObjectStore:
         self.most_at_once = 0
         self.delay = delay
         self.faulty, self.failed = faulty, 0
+        self.page = page
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.port = 0
         self.waiting = 0
@@ -91,7 +99,7 @@ class ObjectStore:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         after = query.get("continuation-token") or query.get("start-after") or ""
         keys = sorted(name[len(bucket) + 1 :] for name in self.objects if name.startswith(f"{bucket}/{prefix}"))
-        most = int(query.get("max-keys", "1000"))
+        most = min(int(query.get("max-keys", "1000")), self.page)
         encode = urllib.parse.quote if query.get("encoding-type") == "url" else _escaped
         entries: dict[str, str] = {}
         for key in keys:

@@ -53,7 +53,7 @@ class Opened(NamedTuple):
     Attributes:
         size: How many bytes there must be; None where the server does not say.
         version: Gives what changes when the file does; None where the server does not say.
-        readinto: Fills a buffer, which is no larger than what is left, from where the last one ended.
+        readinto: Fills a buffer from where the last one ended; its caller asks for what is left at most.
         most: Bytes to ask for at a time: all of an object of a store, where each time is a request.
     """
 
