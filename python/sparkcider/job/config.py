@@ -123,7 +123,7 @@ class JobConfig:
             raise ValueError("pca_k, pca_variance and standardize have no effect without a PCA")
 
     def _check_input(self) -> None:
-        for name, uri in (("input", self.input), ("output", self.output)):
+        for name, uri in (("input", self.input), ("output", self.output), ("model", self.model)):
             if has_password(uri):  # it would be in each path and each log
                 raise ValueError(f"{name} has a password in its URI; leave it to the environment, a profile or a role")
         if self.label_regex is not None:

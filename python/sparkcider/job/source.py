@@ -208,6 +208,8 @@ def _table(config: JobConfig) -> TableImages:
     uri = full_uri(config.input)
     filesystem, _ = arrow_location(uri)
     files = [arrow_location(path)[1] for path in list_files(uri)["path"].to_pylist()]
+    if not files:
+        raise ValueError(f"input {config.input} holds no file")
     dataset = ds.dataset(files, format="parquet", filesystem=filesystem, exclude_invalid_files=False)
     content, names = str(config.content_column), dataset.schema.names
     name = config.path_column or "path"
