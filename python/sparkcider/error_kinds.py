@@ -21,7 +21,7 @@ MISSING, FORBIDDEN, UNREACHABLE = "missing", "forbidden", "unreachable"
 FETCHING_KINDS = {
     MISSING: "there is no such file or object, or it is a folder",
     FORBIDDEN: "the file or object may not be read with these rights",
-    UNREACHABLE: "the store, the network or the disk failed, and did so again in every retry",
+    UNREACHABLE: "the store, the network or the disk failed, or gave other bytes than stated, and again in every retry",
 }
 """Of `sparkcider.storage.fetch`: only where files are read by their paths."""
 

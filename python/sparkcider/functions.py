@@ -30,10 +30,11 @@ __all__ = ["image_features", "list_images", "nearest", "neighbors", "pca_project
 def list_images(spark: SparkSession, uri: str, *, glob: str | None = None, label_regex: str | None = None) -> DataFrame:
     r"""Lists image files, to start from: `image_features("path", ...)` fetches them in the Python workers.
 
-    The files are listed once, now, by Spark; none is read. On classic Spark that asks nothing for each file, and a
-    store that Spark has no connector for (`s3` without hadoop-aws) is listed by pyarrow on the driver. On Spark Connect
-    the server asks for each file once, and leaves out those of no bytes. As Spark does, this skips files and folders
-    whose names begin with `_` or `.`.
+    The files are listed once, now; none is read. They are those of a job's `input`: what Spark's binaryFile reader
+    finds, and files of no bytes. On classic Spark that asks nothing for each file. Files of the driver's own disks, and
+    of a store that Spark has no connector for (`s3` without hadoop-aws), are listed on the driver, which follows no
+    link to a folder that it is in. On Spark Connect the server asks for each file once, and leaves out those of no
+    bytes. Files and folders whose names begin with `_` or `.` are skipped.
 
     Args:
         spark: A classic or Connect session.
@@ -51,6 +52,7 @@ def list_images(spark: SparkSession, uri: str, *, glob: str | None = None, label
         FileNotFoundError: There is nothing of that name.
         ValueError: `label_regex` is not a regular expression with a group, `glob` is not valid, or the store is not
             known.
+        OSError: A folder, file or store cannot be looked at.
 
     Example:
         >>> import pathlib, tempfile

@@ -29,8 +29,11 @@ class ObjectStore:
     Attributes:
         objects: Content by `bucket/key`.
         faults: What becomes of the next requests for an object, by `bucket/key`, instead of an answer: a status such as
-            `503`; `reset` breaks the connection; `hang` says nothing; and of GET alone `half` sends half of the content
-            and breaks the connection, `plain` does not say how long it is.
+            `503`, with the store's code in its body if `503 SlowDown` names one; `reset` breaks the connection; `hang`
+            says nothing; `short`, `empty`, `foreign` and `html` answer 200 with half of the content, none of it, an
+            error's XML and a page for people, each of the length that they state. Of GET alone, `half` sends half of
+            the content and breaks the connection, `plain` does not say how long it is, `abc` states a length that is
+            no number. An empty word is an answer without a fault. By the bucket's name, of its listings, too.
         always: The same, for all requests.
         requests: How many there were, by `GET bucket/key`.
         connected: How many connections there were.
@@ -39,10 +42,17 @@ class ObjectStore:
         redirects: Where a path sends to, by `bucket/key`.
         faulty: Share of all requests that get a fault by chance: 503, a reset, or `hang`.
         failed: How many did.
+        page: Most names that an answer to a listing has.
     """
 
     def __init__(
-        self, objects: dict[str, bytes] | None = None, *, delay: float = 0.0, faulty: float = 0.0, seed: int = 0
+        self,
+        objects: dict[str, bytes] | None = None,
+        *,
+        delay: float = 0.0,
+        faulty: float = 0.0,
+        seed: int = 0,
+        page: int = 1000,
     ) -> None:
         self.objects = dict(objects or {})
         self.faults: defaultdict[str, list[str]] = defaultdict(list)
@@ -53,6 +63,7 @@ class ObjectStore:
         self.most_at_once = 0
         self.delay = delay
         self.faulty, self.failed = faulty, 0
+        self.page = page
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.port = 0
         self.waiting = 0
@@ -88,7 +99,7 @@ class ObjectStore:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         after = query.get("continuation-token") or query.get("start-after") or ""
         keys = sorted(name[len(bucket) + 1 :] for name in self.objects if name.startswith(f"{bucket}/{prefix}"))
-        most = int(query.get("max-keys", "1000"))
+        most = min(int(query.get("max-keys", "1000")), self.page)
         encode = urllib.parse.quote if query.get("encoding-type") == "url" else _escaped
         entries: dict[str, str] = {}
         for key in keys:
@@ -110,6 +121,15 @@ class ObjectStore:
             f"<MaxKeys>{most}</MaxKeys><IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}"
             f"{''.join(entries[name] for name in rest[:most])}</ListBucketResult>"
         ).encode()
+
+
+def _error(code: str) -> bytes:
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the store</Message></Error>'.encode()
+
+
+def _faulty(content: bytes, fault: str) -> bytes:
+    answers = {"short": content[: len(content) // 2], "empty": b"", "foreign": _error("InternalError")}
+    return {**answers, "html": b"<html><body>please log in</body></html>"}.get(fault, content)
 
 
 def _escaped(text: str) -> str:
@@ -162,7 +182,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, method: str, name: str, query: str, headers: dict[str, str]) -> None:
         store = self._store
         fault = store.fault(name)
-        if method == "HEAD" and fault in ("half", "plain"):
+        if method == "HEAD" and fault in ("half", "plain", "abc"):
             fault = ""
         elif store.faults.get(name):
             store.faults[name].pop(0)
@@ -171,21 +191,24 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         elif fault == "hang":
             asyncio.get_running_loop().call_later(HANG_SECONDS, self._transport.abort)
-        elif fault.isdigit():
-            self._send(method, int(fault), b"<Error><Code>Fault</Code></Error>", {})
+        elif fault[:3].isdigit():
+            self._send(method, int(fault[:3]), _error(fault[4:] or "Fault"), {})
         elif name in store.redirects:
             self._send(method, 302, b"", {"Location": store.redirects[name]})
         elif method == "GET" and (not slash or not key):
-            self._send(method, 200, store.listing(bucket, dict(urllib.parse.parse_qsl(query))), {})
+            self._send(method, 200, _faulty(store.listing(bucket, dict(urllib.parse.parse_qsl(query))), fault), {})
         elif not key:
             self._send(method, 200, b"", {"x-amz-bucket-region": "us-east-1"})
         elif name not in store.objects:
-            self._send(method, 404, b"<Error><Code>NoSuchKey</Code></Error>", {})
+            self._send(method, 404, _error("NoSuchKey"), {})
         else:
             self._send_object(method, store.objects[name], fault, headers.get("range", ""))
 
     def _send_object(self, method: str, content: bytes, fault: str, range_: str) -> None:
         headers = {"Last-Modified": TIME, "ETag": '"e"', "Accept-Ranges": "bytes"}
+        if fault in ("short", "empty", "foreign", "html"):
+            self._send(method, 200, _faulty(content, fault), headers)
+            return
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", range_)
         status, body = 200, content
         if found:
@@ -198,6 +221,9 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif fault == "plain":
             self._transport.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+            self._transport.close()
+        elif fault == "abc":
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n" + body)
             self._transport.close()
         else:
             self._send(method, status, body, headers)

@@ -11,7 +11,7 @@ from object_store import ObjectStore, serving
 
 from sparkcider.functions import image_features, list_images
 from sparkcider.spark import listing
-from sparkcider.spark.listing import listed
+from sparkcider.spark.listing import listed, listed_by_spark
 from sparkcider.storage.listing import LISTING, list_files
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_the_frame_has_what_spark_knows_of_the_files(spark: SparkSession, folder
 def test_the_listing_is_that_of_a_job_without_spark(spark: SparkSession, folder: Path, glob: str | None):
     table = listed(spark, str(folder), glob)
     assert table.schema == LISTING
-    assert table == list_files(str(folder), glob=glob)
+    assert table == list_files(str(folder), glob=glob) == listed_by_spark(spark, str(folder), glob)
     assert list_images(spark, str(folder), glob=glob).count() == len(table)
 
 
@@ -65,11 +65,26 @@ def test_an_index_of_another_kind_is_asked_for_columns(
 ):
     monkeypatch.setattr(listing, "_STATUS", re.compile("what another kind of index says"))
     files = list_files(str(folder))
-    assert listed(spark, str(folder)) == files.filter([length.as_py() > 0 for length in files["length"]])
+    assert listed_by_spark(spark, str(folder), None) == files.filter([length.as_py() > 0 for length in files["length"]])
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     reader.load(str(folder)).select("path", "length", "modificationTime").explain()
     plan = capsys.readouterr().out
     assert "ReadSchema: struct<path:string,modificationTime:timestamp,length:bigint>" in plan  # no content is read
+
+
+def test_links_that_lead_back_are_not_followed(spark: SparkSession, tmp_path: Path):
+    """Spark's own reader follows one 40 times, and does not end with two."""
+    names = ["cat/0.jpg", "cat/1.jpg", "dog/2.jpg"]
+    for name in [*names, "_SUCCESS", ".hidden/3.jpg", "dog/_x.jpg"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "cat/latest").symlink_to("..")
+    (tmp_path / "dog/up").symlink_to(tmp_path)
+    (tmp_path / "dog/cats").symlink_to(tmp_path / "cat")
+    expected = [f"file:{tmp_path}/{name}" for name in [*names, "dog/cats/0.jpg", "dog/cats/1.jpg"]]
+    for uri in (str(tmp_path), f"file://{tmp_path}", f"{tmp_path}/[a-z]*"):
+        assert [row.path for row in list_images(spark, uri).collect()] == expected
+        assert list_files(uri)["path"].to_pylist() == expected
 
 
 def test_labels_are_found_by_pythons_expressions(spark: SparkSession, folder: Path):
@@ -87,8 +102,8 @@ def test_labels_are_found_by_pythons_expressions(spark: SparkSession, folder: Pa
     [
         ({"label_regex": "("}, ValueError, r"label_regex \( is not a regular expression of Python: "),
         ({"label_regex": "a"}, ValueError, "label_regex a must have a group"),
-        ({"uri": "/nothing/here"}, FileNotFoundError, "^input /nothing/here does not exist$"),
-        ({"uri": "/nothing/h*"}, FileNotFoundError, r"^input /nothing/h\* does not exist$"),
+        ({"uri": "/nothing/here"}, FileNotFoundError, "^input file:/nothing/here does not exist$"),
+        ({"uri": "/nothing/h*"}, FileNotFoundError, r"^input file:/nothing/h\* does not exist$"),
         ({"uri": "gs://KEY:SECRET@b/a"}, ValueError, "^gs://b/a has a password in it"),
     ],
 )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import pathlib
 import random
 import re
+import subprocess
+import sys
+import tempfile
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -12,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from object_store import ObjectStore, serving
+from pyarrow.fs import FileInfo, FileType
 
+from sparkcider.storage import faults, listing, stores
 from sparkcider.storage.glob import compile_glob, has_wildcard, is_glob, split_braces, unescaped
 from sparkcider.storage.listing import LISTING, list_files
 
@@ -117,6 +125,86 @@ def test_a_link_to_a_folder_above_is_not_followed(tmp_path: Path):
     assert paths == ["a/x.jpg", "b/to_c/z.jpg", "b/y.jpg", "c/to_b/y.jpg", "c/z.jpg"]
 
 
+CLOSED = """
+import os, sys
+from sparkcider.storage.listing import list_files
+list_files(sys.argv[1])  # imports all that it takes, as another user may not
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may look at everything
+for uri in sys.argv[1:]:
+    try:
+        print(len(list_files(uri)))
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o111, 0o000])
+def test_a_folder_that_is_closed_stops_the_listing(mode: int):
+    """Without x its names are seen, but not what they are."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for place in ("a", "closed"):
+            (folder / place).mkdir()
+            (folder / place / "1.jpg").write_bytes(b"x")
+        folder.chmod(0o755)
+        (folder / "closed").chmod(mode)
+        uris = [f"{name}/a", name, f"file:{name}/*/*.jpg", f"{name}/{{a,closed}}/1.jpg"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(
+            [sys.executable, "-c", CLOSED, *uris], env=environment, capture_output=True, text=True, check=True
+        )
+        (folder / "closed").chmod(0o755)
+    closed = rf"{name}/closed(/1\.jpg)? cannot be listed: no permission: Permission denied"
+    named = "2" if mode == 0o111 else closed  # what is named is looked at without a look into the folder
+    expected = ["1", closed, closed, named]
+    assert [re.fullmatch(*pair) is not None for pair in zip(expected, done.stdout.splitlines())] == [True] * 4
+
+
+class Failing:
+    """An entry of a folder on a disk that fails for some looks."""
+
+    def __init__(self, entry: os.DirEntry[str], number: int) -> None:
+        self.name, self.entry, self.number = entry.name, entry, number
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        return self.entry.is_dir(follow_symlinks=follow_symlinks)
+
+    def stat(self) -> os.stat_result:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT, errno.EACCES, errno.ELOOP])
+@pytest.mark.parametrize("lasts", [True, False])
+def test_only_what_is_gone_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, lasts: bool):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    scandir, stat, looks = os.scandir, os.stat, []
+
+    @contextlib.contextmanager
+    def scanned(folder: str) -> Iterator[list[Any]]:
+        with scandir(folder) as found:
+            yield [Failing(entry, number) if entry.name == "b.jpg" else entry for entry in found]
+
+    def looked_at(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("b.jpg"):
+            looks.append(path)
+            if lasts or len(looks) == 1:
+                raise OSError(number, os.strerror(number))
+        return stat(path, **options)
+
+    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(listing.os, "scandir", scanned)
+    monkeypatch.setattr(listing.os, "stat", looked_at)
+    if number == errno.ENOENT:
+        assert len(list_files(str(tmp_path))) == 2
+    elif number in (errno.EIO, errno.ESTALE) and not lasts:
+        assert len(list_files(str(tmp_path))) == 3
+    else:
+        with pytest.raises(OSError, match=rf"^{tmp_path}/b.jpg cannot be listed: .*{os.strerror(number)}"):
+            list_files(str(tmp_path))
+
+
 def test_names_that_are_no_text_are_left_out_with_a_warning(tmp_path: Path):
     (tmp_path / "a.jpg").touch()
     with open(os.fsencode(tmp_path) + b"/b\xff.jpg", "wb"):  # noqa: PTH123
@@ -177,6 +265,45 @@ def test_a_large_bucket_comes_in_parts_and_faults_pass(bucket: ObjectStore):
     table = list_files("s3://b")
     assert table["path"].to_pylist() == [f"s3://b/{number:05}.jpg" for number in range(2500)]
     assert table["modificationTime"][0].as_py() == datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("fault", ["short", "empty", "foreign", "html"])
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_page_that_is_not_a_listing_is_a_fault(bucket: ObjectStore, fault: str, page: int):
+    """pyarrow takes a page without a body, and one of another kind, for the last one."""
+    names = [f"{number % 3}/{number:05}.jpg" for number in range(2500)]
+    bucket.objects = {f"b/{name}": b"x" for name in names}
+    bucket.faults["b"] = [""] * page + [fault]  # the first answer is of HEAD
+    assert list_files("s3://b")["path"].to_pylist() == sorted(f"s3://b/{name}" for name in names)
+    bucket.faults["b"] = [""] * page + [fault]
+    assert len(list_files("s3://b/?/*.jpg")) == 2500
+    bucket.faults["b"] = [fault]
+    assert len(list_files("s3://b/1")) == 833
+
+
+def test_listings_that_never_agree_are_an_error(bucket: ObjectStore):
+    bucket.objects = {f"b/{number:05}.jpg": b"x" for number in range(50)}
+    bucket.faults["b"] = ["", *["empty", ""] * stores.LISTINGS]
+    with pytest.raises(
+        OSError, match=r"^s3://b: cannot be read: two listings at once differ by 50 of 50 names, such as "
+    ):
+        list_files("s3://b")
+    assert not bucket.faults["b"]
+
+
+def test_files_written_while_they_are_listed_are_no_fault():
+    class Growing:
+        type_name = "s3"
+        listings = 0
+
+        def get_file_info(self, _selector: Any) -> list[FileInfo]:
+            self.listings += 1
+            late = [FileInfo(f"b/late{self.listings}", FileType.File, mtime=datetime.now(timezone.utc))]
+            return [FileInfo("b/early", FileType.File, mtime=datetime(2025, 1, 1, tzinfo=timezone.utc)), *late]
+
+    system = Growing()
+    assert {info.path for info in stores.listed(system, "b", recursive=True)} == {"b/early", "b/late1", "b/late2"}
+    assert system.listings == 2
 
 
 @pytest.mark.parametrize("uri", ["s3://b/nothing", "s3://b/files/*/nothing", "s3://b/files/nothing*"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
 import re
@@ -12,15 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hub_networks import AXES, DIM, OPTIONS, SIDE, described, images, matrix, onnx, onnxruntime, save, vit
+from object_store import ObjectStore, serving
 from onnx_nets import new_net
 
 from sparkcider import FeatureExtractor, ModelError, cli, models
-from sparkcider.models import cache as model_cache
 from sparkcider.samples import encode_png
-from sparkcider.storage.remote import Remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pyspark.sql import SparkSession
@@ -137,22 +134,20 @@ def test_weights_beside_a_file_of_a_store_come_with_it(
 ) -> None:
     _, path = split(tmp_path)
     expected = FeatureExtractor(path, **OPTIONS)
-
-    @contextlib.contextmanager
-    def open_remote(uri: str) -> Iterator[Remote]:
-        file = path.with_name(uri.rpartition("/")[2])
-        with file.open("rb") as stream:
-            yield Remote(stream, file.stat().st_size, "1")
-
-    monkeypatch.setattr(model_cache, "open_remote", open_remote)
-    uri = "s3://bucket/folder/model.onnx"
-    found = FeatureExtractor(uri, **OPTIONS)
-    assert found.checksum == expected.checksum
-    assert [file.name for file in (cache / "models").iterdir()] == [f"{expected.checksum}.onnx"]
-    path.with_name("model.onnx_data").rename(tmp_path / "away")
-    assert models.resolve(f"{uri}#sha256={expected.checksum}") == str(cache / "models" / f"{expected.checksum}.onnx")
-    with pytest.raises(FileNotFoundError, match=r"model\.onnx_data"):
-        models.resolve(uri)
+    with serving(
+        ObjectStore({f"bucket/folder/{file.name}": file.read_bytes() for file in path.parent.iterdir()})
+    ) as s3:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        uri = "s3://bucket/folder/model.onnx"
+        found = FeatureExtractor(uri, **OPTIONS)
+        assert found.checksum == expected.checksum
+        kept = cache / "models" / f"{expected.checksum}.onnx"
+        assert list((cache / "models").iterdir()) == [kept]
+        del s3.objects["bucket/folder/model.onnx_data"]
+        assert models.resolve(f"{uri}#sha256={expected.checksum}") == str(kept)
+        with pytest.raises(FileNotFoundError, match=r"^model file not found: s3://bucket/folder/model\.onnx_data$"):
+            models.resolve(uri)
 
 
 # What `sparkcider model` says

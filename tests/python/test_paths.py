@@ -84,13 +84,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
 
 def test_objects_are_fetched_in_the_worker(spark: SparkSession, bucket: ObjectStore):
     bucket.faults.update({"b/0.jpg": ["503"], "b/1.jpg": ["reset"], "b/2.jpg": ["half"], "b/3.jpg": ["500", "503"]})
-    bucket.always.update({"b/4.jpg": "403"})
+    bucket.always.update({"b/4.jpg": "403 AccessDenied"})
     rows = [(number, f"s3a://b/{number}.jpg") for number in range(N_ROWS)]
     found = outcome_of(spark.createDataFrame(rows, "id int, path string").repartition(2))
     features, errors = expected()
     features[4], errors[4] = (
         None,
-        "no permission: AWS Error ACCESS_DENIED during HeadObject operation: No response body.",
+        "no permission: AccessDenied: said by the store",
     )
     errors[-1] = "not found"
     assert [row.features for row in found] == features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from hub_networks import OPTIONS, vit
 
 from sparkcider import FeatureExtractor, cli, models
 from sparkcider.samples import encode_png, write_samples
+from sparkcider.storage.fetch import Fetched
+from sparkcider.storage.listing import list_files
 
 onnx = pytest.importorskip("onnx", reason="needs sparkcider[quantize]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs sparkcider[quantize]")
 
+from sparkcider.models import quantize as quantizing  # noqa: E402
 from sparkcider.models.export.source import set_metadata  # noqa: E402
 from sparkcider.models.quantize import quantize  # noqa: E402
 
@@ -163,10 +167,34 @@ def test_several_layers_are_refused(network: Path, images: Path, tmp_path: Path)
         quantize(network, str(images), tmp_path / "int8.onnx", layer=["r1", "r2"])
 
 
+def test_images_are_found_by_the_rules_of_a_job(network: Path, images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(images, folder)
+    (folder / "_SUCCESS").touch()
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.jpg").write_bytes(b"x")
+    extractor = FeatureExtractor(network)
+    samples = [
+        quantizing._samples(uri, 1000, extractor) for uri in (str(folder), f"file:{folder}/*", f"{folder}/*/*.*")
+    ]
+    expected = list_files(str(folder))["path"].to_pylist()
+    assert samples[0] == samples[1] == samples[2]
+    assert sum(map(len, samples[0])) == len([path for path in expected if not path.endswith("broken.jpg")])
+    assert {sample.label for part in samples[0] for sample in part} <= {path.rpartition("/")[0] for path in expected}
+
+
+def test_an_image_that_cannot_be_read_is_named(
+    network: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantizing, "fetch", lambda paths, **_: [Fetched(None, "gone", "missing") for _ in paths])
+    with pytest.raises(OSError, match=r"^file:/.*: gone$"):
+        quantize(network, str(images), tmp_path / "int8.onnx")
+
+
 def test_too_few_images_are_refused(network: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must have at least 32 images that can be read, found 0$"):
         quantize(network, str(tmp_path), tmp_path / "int8.onnx")
     with pytest.raises(ValueError, match=r"^n must be at least 16 images, got 3$"):
         quantize(network, str(tmp_path), tmp_path / "int8.onnx", n=3)
-    with pytest.raises(FileNotFoundError, match=r"^folder of images not found: nowhere$"):
+    with pytest.raises(FileNotFoundError, match=r"^input nowhere does not exist$"):
         quantize(network, "nowhere", tmp_path / "int8.onnx")

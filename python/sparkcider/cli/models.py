@@ -92,7 +92,7 @@ def _add_quantize(commands: Any) -> None:
     )
     add = command.add_argument
     add("model", help="name, path or URI of a float32 model")
-    add("--images", required=True, metavar="URI", help="folder of images such as those to be embedded")
+    add("--images", required=True, metavar="URI", help="folder, glob or URI of images such as those to be embedded")
     add("--n", type=int, default=256, help="images to calibrate on, and as many to judge by (default: %(default)s)")
     add("--to", required=True, metavar="FILE|URI", help="the int8 model")
     add(

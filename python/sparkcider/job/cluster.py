@@ -37,7 +37,6 @@ from sparkcider.spark.progress import watch
 from sparkcider.spark.udf import model_reference
 from sparkcider.storage.fetch import fetch
 from sparkcider.storage.hadoop import files_of, is_classic, qualified, reachable
-from sparkcider.storage.listing import list_files
 from sparkcider.storage.uri import ALIASES, scheme_of
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class SparkEngine:
         """The images of the job, listed; of a table only its rows are counted."""
         if self._config.is_table:
             return SparkImages(None, {"files": self._table.count()}, fetched=False)
-        found = self._listed(self.location(self._config.input))
+        found = listed(self._session, self._input, self._config.glob)
         files = checked(with_labels(found, self._config), self._config)
         return SparkImages(files, files.found, fetched=self._fetches(files.keys["path"][0].as_py()))
 
@@ -260,12 +259,6 @@ class SparkEngine:
         return (
             [folder] if found and known.issuperset(found) else [f"{folder}/{name}" for name in found if name in known]
         )
-
-    def _listed(self, location: str) -> pa.Table:
-        """path, length and modificationTime of all files: by this process where it sees them, else by Spark."""
-        if is_classic(self._session) and scheme_of(location) == "file":
-            return list_files(location, glob=self._config.glob)
-        return listed(self._session, self._input, self._config.glob)
 
     def _fetches(self, path: str) -> bool:
         """Whether a worker opens this file by itself."""

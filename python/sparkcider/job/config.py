@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from sparkcider import FeatureExtractor
 from sparkcider.labels import check_label_regex
 from sparkcider.options import Description
-from sparkcider.storage.uri import redacted_uri
+from sparkcider.storage.uri import has_password, redacted_uri
 
 FORMATS = ("parquet", "json", "csv")
 """What results can be written as; Parquet always is."""
@@ -124,8 +123,8 @@ class JobConfig:
             raise ValueError("pca_k, pca_variance and standardize have no effect without a PCA")
 
     def _check_input(self) -> None:
-        for name, uri in (("input", self.input), ("output", self.output)):
-            if re.match("[^/]*://[^/@]*:[^/]*@", uri):  # it would be in each path and each log
+        for name, uri in (("input", self.input), ("output", self.output), ("model", self.model)):
+            if has_password(uri):  # it would be in each path and each log
                 raise ValueError(f"{name} has a password in its URI; leave it to the environment, a profile or a role")
         if self.label_regex is not None:
             check_label_regex(self.label_regex)

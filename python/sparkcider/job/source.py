@@ -110,7 +110,7 @@ class FileImages:
         """Reads all files in their order; what cannot be read has a reason."""
         start, size = 0, 0
         taken: list[Fetched] = []
-        for item in fetch(self.keys["path"].to_pylist()):
+        for item in fetch(self.keys["path"].to_pylist(), lengths=self.keys["length"].to_pylist()):
             taken.append(item)
             size += len(item.content or b"")
             if len(taken) == BLOCK_ROWS or size >= BLOCK_BYTES:
@@ -206,8 +206,11 @@ def _table(config: JobConfig) -> TableImages:
     import pyarrow.dataset as ds  # imports pandas where there is one: a third of a second
 
     uri = full_uri(config.input)
-    filesystem, path = arrow_location(uri)
-    dataset = ds.dataset(path, format="parquet", filesystem=filesystem, exclude_invalid_files=False)
+    filesystem, _ = arrow_location(uri)
+    files = [arrow_location(path)[1] for path in list_files(uri)["path"].to_pylist()]
+    if not files:
+        raise ValueError(f"input {config.input} holds no file")
+    dataset = ds.dataset(files, format="parquet", filesystem=filesystem, exclude_invalid_files=False)
     content, names = str(config.content_column), dataset.schema.names
     name = config.path_column or "path"
     for option, column in (("content_column", content), ("path_column", name)):

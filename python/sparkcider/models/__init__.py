@@ -15,7 +15,7 @@ from sparkcider._native import ModelError, _model_layers, _model_summary
 from sparkcider.models import cache, hub
 from sparkcider.models.descriptions import describe
 from sparkcider.models.registry import REGISTRY, Backbone, comparable
-from sparkcider.storage.uri import local_path, mounted
+from sparkcider.storage.uri import literal_path, mounted, scheme_of
 
 __all__ = [
     "PREFIX",
@@ -114,8 +114,8 @@ def resolve(model: str | os.PathLike[str]) -> str:
         return reference
     if reference.startswith(PREPLACED):
         path = Path(reference[len(PREPLACED) :]).absolute()  # as each node sees it
-    elif reference.startswith("file:"):
-        path = local_path(reference)
+    elif scheme_of(reference) == "file":
+        path = Path(literal_path(reference))
     elif reference.startswith(hub.SCHEME):
         path = hub.fetch(reference)
     elif "://" in reference:

@@ -15,21 +15,26 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sparkcider._native import ModelError, _model_summary, _write_whole_model
-from sparkcider.storage.remote import open_remote
-from sparkcider.storage.uri import redacted_uri
+from sparkcider.error_kinds import MISSING
+from sparkcider.storage.faults import ReadError
+from sparkcider.storage.objects import read_again
+from sparkcider.storage.uri import check_uri, redacted_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from sparkcider.storage.remote import Remote
+    from sparkcider.storage.objects import Opened
 
-_BLOCK = 1 << 20
+T = TypeVar("T")
+
+_BLOCK = 4 << 20
 
 
 def folder() -> Path:
@@ -53,21 +58,58 @@ def fetch(uri: str, checksum: str | None) -> Path:
         FileNotFoundError: There is no such file.
         ModelError: It cannot be read, is cut short, is not ONNX, or has another checksum.
     """
-    if checksum is not None:
-        found = cached(checksum)
+    check_uri(uri)
+    found = None if checksum is None else cached(checksum)
+    if found is not None:
+        return found
+    reference = folder() / "references" / sha256(uri.encode()).hexdigest()
+    with ExitStack() as parts:
+        came = brought(uri, lambda file: _current(file, None if checksum else reference, parts))
+        if isinstance(came, Path):
+            return came
+        stored, is_split = _store(came, uri, checksum)
+    if came.version is not None and not is_split:  # the version says nothing of the other files
+        _write(reference, f"{came.version}\n{stored}".encode())
+    return _place(stored)
+
+
+def brought(uri: str, use: Callable[[Opened], T]) -> T:
+    """What `use` makes of a file of a store, which is opened again where a fault may pass.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelError: It cannot be read.
+        ValueError: The scheme of the URI is unknown, or there is a password in it.
+    """
+    shown = redacted_uri(uri)
+    try:
+        return read_again(uri, use)
+    except ReadError as error:
+        if error.kind == MISSING:
+            raise FileNotFoundError(f"model file not found: {shown}") from None
+        raise ModelError(str(error)) from None
+    except OSError as error:
+        raise ModelError(str(error)) from None
+
+
+class _Came(NamedTuple):
+    """A file that was brought: where it is, its checksum, and what changes when it does."""
+
+    part: str
+    checksum: str
+    version: str | None
+
+
+def _current(file: Opened, reference: Path | None, parts: ExitStack) -> Path | _Came:
+    """The file of the cache that has the version of an open one; else that one, brought."""
+    version = file.version()
+    if version is not None and reference is not None and reference.is_file():
+        before, _, known = reference.read_text().rpartition("\n")
+        found = cached(known) if before == version else None
         if found is not None:
             return found
-    reference = folder() / "references" / sha256(uri.encode()).hexdigest()
-    with open_remote(uri) as remote:
-        if checksum is None and remote.version is not None and reference.is_file():
-            version, _, known = reference.read_text().rpartition("\n")
-            found = cached(known) if version == remote.version else None
-            if found is not None:
-                return found
-        stored, is_split = _store(remote, uri, checksum)
-        if remote.version is not None and not is_split:  # the version says nothing of the other files
-            _write(reference, f"{remote.version}\n{stored}".encode())
-    return _place(stored)
+    part = parts.enter_context(_part())
+    return _Came(part, _bring(file, part), version)
 
 
 def joined(path: Path, external_files: list[str]) -> Path:
@@ -155,18 +197,16 @@ def _place(checksum: str) -> Path:
     return folder() / "models" / f"{checksum}.onnx"
 
 
-def _store(remote: Remote, uri: str, expected: str | None) -> tuple[str, bool]:
-    """Brings the bytes into the cache; returns their checksum, and whether weights came from other files."""
-    shown = redacted_uri(uri)
-    with _part() as part:
-        found = _bring(remote, shown, part)
-        external_files = _external_files(part, shown)
-        if external_files:
-            found = _store_split(part, external_files, uri)
-        if expected is not None and found != expected:
-            raise ModelError(f"{shown} has checksum {found}, expected {expected}")
-        if not external_files:
-            os.replace(part, _place(found))  # noqa: PTH105 - one rename, atomic
+def _store(came: _Came, uri: str, expected: str | None) -> tuple[str, bool]:
+    """Takes what came into the cache; returns its checksum, and whether weights came from other files."""
+    shown, found = redacted_uri(uri), came.checksum
+    external_files = _external_files(came.part, shown)
+    if external_files:
+        found = _store_split(came.part, external_files, uri)
+    if expected is not None and found != expected:
+        raise ModelError(f"{shown} has checksum {found}, expected {expected}")
+    if not external_files:
+        os.replace(came.part, _place(found))  # noqa: PTH105 - one rename, atomic
     return found, bool(external_files)
 
 
@@ -185,23 +225,20 @@ def _store_split(part: str, external_files: list[str], uri: str) -> str:
                     "one folder of this machine"
                 )
             file.parent.mkdir(parents=True, exist_ok=True)
-            with open_remote(f"{base}{slash}{location}") as remote:
-                _bring(remote, redacted_uri(f"{base}{slash}{location}"), str(file))
+            brought(f"{base}{slash}{location}", partial(_bring, to=str(file)))
         try:
             return _join(model)
         except ModelError as error:
             raise ModelError(str(error).replace(str(model), shown)) from None
 
 
-def _bring(remote: Remote, shown: str, to: str) -> str:
+def _bring(opened: Opened, to: str) -> str:
     """Writes all bytes of a file of a store to `to`, and returns their checksum."""
-    digest, size = sha256(), 0
+    digest = sha256()
     with Path(to).open("wb") as file:
-        while block := remote.stream.read(_BLOCK):
-            digest.update(block)
-            size += file.write(block)
-    if remote.size is not None and size != remote.size:
-        raise ModelError(f"{shown} is cut short: {size:,} of {remote.size:,} bytes came")
+        for piece in opened.pieces(_BLOCK):
+            digest.update(piece)
+            file.write(piece)
     return digest.hexdigest()
 
 

@@ -14,7 +14,10 @@ from sparkcider._native import FeatureExtractor
 from sparkcider.models import PREFIX, descriptions, one_file, resolve, show
 from sparkcider.models.export.source import set_metadata
 from sparkcider.models.int8 import tools, write_int8
-from sparkcider.storage.remote import filesystem, upload
+from sparkcider.storage.fetch import fetch
+from sparkcider.storage.files import upload
+from sparkcider.storage.listing import list_files
+from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
     import os
@@ -95,7 +98,8 @@ def quantize(
 
     Args:
         model: Of float32; as in `sparkcider.models.resolve`.
-        images: Folder of images like those to be embedded: a path, or a URI of `s3`, `gs`, `abfss`, `hdfs`.
+        images: Images like those to be embedded: a folder, which is searched at any depth, a file or a glob, as a path
+            or URI; found by the rules of the job's `input`.
         to: Path or URI of the int8 model; its metadata says all that the options say.
         n: Images to calibrate on; as many others judge the result.
         **options: Those of `FeatureExtractor` that the model does not say itself.
@@ -136,27 +140,20 @@ def _samples(images: str, n: int, extractor: FeatureExtractor) -> tuple[list[Sam
     """Up to n images to calibrate on and n to judge by, spread evenly over the folder, all readable."""
     if n < FEWEST_IMAGES:
         raise ValueError(f"n must be at least {FEWEST_IMAGES} images, got {n}")
-    store, files = _listing(images)
-    chosen = [files[at] for at in np.linspace(0, len(files) - 1, min(2 * n, len(files))).astype(int)]
+    files = list_files(images)
+    rows = np.linspace(0, len(files) - 1, min(2 * n, len(files))).astype(int)
+    chosen = files.take(pa.array(rows, pa.int64()))
+    paths = chosen["path"].to_pylist()
     samples = []
-    for file in chosen:
-        with store.open_input_stream(file) as stream:
-            samples.append(Sample(file.rpartition("/")[0], stream.read()))
+    for path, fetched in zip(paths, fetch(paths, lengths=chosen["length"].to_pylist())):
+        if fetched.content is None:
+            raise OSError(f"{redacted_uri(path)}: {fetched.reason}")
+        samples.append(Sample(path.rpartition("/")[0], fetched.content))
     readable = extractor._inputs().extract(pa.array([sample.content for sample in samples], pa.binary()))[1]  # noqa: SLF001
     good = [sample for sample, error in zip(samples, readable.to_pylist()) if error is None]
     if len(good) < 2 * FEWEST_IMAGES:
         raise ValueError(f"{images} must have at least {2 * FEWEST_IMAGES} images that can be read, found {len(good)}")
     return good[::2], good[1::2]
-
-
-def _listing(images: str) -> tuple[Any, list[str]]:
-    from pyarrow.fs import FileSelector, LocalFileSystem
-
-    store, folder = filesystem(images) if "://" in images else (LocalFileSystem(), str(Path(images).absolute()))
-    if not store.get_file_info(folder).type.name == "Directory":
-        raise FileNotFoundError(f"folder of images not found: {images}")
-    found = store.get_file_info(FileSelector(folder, recursive=True))
-    return store, sorted(info.path for info in found if info.is_file)
 
 
 _WRITTEN = (

@@ -74,7 +74,7 @@ def embed_listed(
     for batch in batches:
         for number in batch.column(0).to_pylist():
             keys = pq.ParquetFile(locate(listing)).read_row_group(number, use_threads=False)
-            fetched = fetch(keys["path"].to_pylist())
+            fetched = fetch(keys["path"].to_pylist(), lengths=keys["length"].to_pylist())
             start, begin = 0, time.perf_counter()
             for files in file_slices(fetched, SLICE_ROWS):
                 contents = Contents.fetched(files)

@@ -11,9 +11,9 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from sparkcider.labels import labels_of
-from sparkcider.storage.hadoop import is_classic, reachable
+from sparkcider.storage.hadoop import is_classic, qualified, reachable
 from sparkcider.storage.listing import LISTING, is_hidden_file, list_files
-from sparkcider.storage.uri import redacted_uri
+from sparkcider.storage.uri import redacted_uri, scheme_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -25,9 +25,10 @@ _STATUS = re.compile(r"\{path=(.*); isDirectory=false; length=(\d+);.* modificat
 def listed(session: SparkSession, uri: str, glob: str | None = None) -> pa.Table:
     """The files under a URI at any depth, sorted by path, as Spark's binaryFile reader finds them.
 
-    A classic session asks Spark's own index of the files, which has listed them: no request for each file. Where Spark
-    has no file system for a store that pyarrow opens, the driver lists by pyarrow. On Spark Connect the server reads
-    what binaryFile knows of each file without its content, which is a request for each file; empty ones are left out.
+    For a classic session the driver lists its local files, and a store that only pyarrow has a file system for, by
+    `list_files`. Of others Spark's own index of the files is asked, which has listed them: no request for each file. On
+    Spark Connect the server reads what binaryFile knows of each file without its content, which is a request for each
+    file; empty ones are left out, and links that lead back are followed 40 times.
 
     Args:
         session: Classic or Connect.
@@ -47,6 +48,14 @@ def listed(session: SparkSession, uri: str, glob: str | None = None) -> pa.Table
             uri = reachable(session, uri)
         except ValueError:  # without a connector; image_features needs none
             return list_files(uri, glob=glob)
+        location = qualified(session, uri)
+        if scheme_of(location) == "file":
+            return list_files(location, glob=glob)
+    return listed_by_spark(session, uri, glob)
+
+
+def listed_by_spark(session: SparkSession, uri: str, glob: str | None) -> pa.Table:
+    """As `listed`, of what Spark has a file system for."""
     reader = session.read.format("binaryFile").option("recursiveFileLookup", "true")
     if glob is not None:
         reader = reader.option("pathGlobFilter", glob)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from pyarrow import fs as arrow_fs
 
-from sparkcider.storage.stores import store_of
-from sparkcider.storage.uri import literal_path, mounted, redacted_uri, scheme_of
+from sparkcider.storage.objects import opened_in, read_whole
+from sparkcider.storage.stores import listed, store_of
+from sparkcider.storage.uri import error_cause, full_uri, literal_path, mounted, redacted_uri, scheme_of
 
 RENAMED_IN_ONE_STEP = ("file", "hdfs", "viewfs", "webhdfs")
 """Schemes of file systems that rename a folder in one step; object stores copy and delete."""
-
-
-S3_RETRIES = 10
-"""Of a request to S3: 25 ms, then twice as long each time, 25 s in all."""
 
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
@@ -66,9 +64,8 @@ class ArrowFiles:
 
     def read(self, uri: str) -> bytes:
         """Reads one file whole."""
-        with self._fs.open_input_stream(self._path(uri)) as stream:
-            content: bytes = stream.read()
-        return content
+        with opened_in(self._fs, self._path(uri)) as file:
+            return read_whole(file)
 
     def exists(self, uri: str) -> bool:
         """Whether there is a file or folder of this name."""
@@ -80,7 +77,7 @@ class ArrowFiles:
         path = self._path(uri)
         if self._fs.get_file_info(path).type != arrow_fs.FileType.Directory:
             return []
-        return [info.base_name for info in self._fs.get_file_info(arrow_fs.FileSelector(path))]
+        return [info.base_name for info in listed(self._fs, path, recursive=False)]
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
@@ -171,6 +168,41 @@ def copy_file(source: str, target: str) -> None:
     filesystem.copy_file(path, new_path)
 
 
+def upload(path: Path, target: str) -> None:
+    """Writes a file of this machine under a path or URI; it appears there whole.
+
+    Raises:
+        ValueError: The scheme of the URI is unknown, or nothing can be written there.
+        OSError: It cannot be written.
+    """
+    uri = full_uri(target)
+    if scheme_of(uri) == "https":
+        raise ValueError(
+            f"a file cannot be written to {redacted_uri(uri)}: give a path or a URI of s3, gs, abfss, hdfs or file"
+        )
+    filesystem, name = arrow_location(uri)
+    if scheme_of(uri) == "file":
+        _upload_here(path, Path(name))
+        return
+    try:
+        with path.open("rb") as source, filesystem.open_output_stream(name) as stream:
+            shutil.copyfileobj(source, stream, 1 << 20)
+    except OSError as error:
+        raise OSError(f"{redacted_uri(uri)} cannot be written: {error_cause(uri, error)}") from None
+
+
+def _upload_here(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(descriptor)
+    try:
+        shutil.copyfile(path, part)
+        os.chmod(part, 0o644)  # noqa: PTH101 - mkstemp makes files for one user only
+        os.replace(part, target)  # noqa: PTH105
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
 def arrow_location(uri: str) -> tuple[arrow_fs.FileSystem, str]:
     """pyarrow's file system of a full URI, and the path in it; nothing in it is percent-encoded, as Hadoop reads it.
 
@@ -181,7 +213,7 @@ def arrow_location(uri: str) -> tuple[arrow_fs.FileSystem, str]:
     if scheme_of(uri) == "file":
         return arrow_fs.LocalFileSystem(), literal_path(uri)
     try:
-        store, key = store_of(uri, s3_retries=S3_RETRIES)
+        store, key = store_of(uri)
     except OSError as error:
         raise ValueError(f"{redacted_uri(uri)} cannot be reached from this machine: {error}") from error
     return store.systems[0], store.root + key

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 import string
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MOST_REDIRECTS = 5
 
@@ -33,29 +35,44 @@ class HttpError(OSError):
         retry_after: Seconds that the server asks to wait; None where it does not say.
     """
 
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, message: str, *, transient: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.transient = status in _TRANSIENT
+        self.transient = transient
         self.retry_after = retry_after
+
+
+class Answer(NamedTuple):
+    """An answer with the object, whose bytes are still to be read.
+
+    Attributes:
+        length: How many there are; None where the server does not say.
+        version: What changes when they do; None where the server does not say.
+        readinto: Fills a buffer, as that of files.
+    """
+
+    length: int | None
+    version: str | None
+    readinto: Callable[[memoryview], int]
 
 
 class HttpsConnections:
     """The connections of one thread."""
 
-    def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
-        """Connects to nothing yet; `timeout` is in seconds, for the server to say the next word."""
-        self._context = context
+    def __init__(self, timeout: float, trusted: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            timeout: Seconds for the server to say the next word.
+            trusted: Gives whose certificates are; reading the system's takes milliseconds.
+        """
+        self._trusted = trusted
         self._timeout = timeout
         self._kept: dict[str, http.client.HTTPSConnection] = {}
 
-    def read(self, url: str, reserve: Callable[[int], None]) -> bytes:
-        """The object at a URL.
-
-        Args:
-            url: As https spells it: percent-encoded, with a query.
-            reserve: Is called with the number of bytes before they are read; where the server does not say how many
-                there are, with the number of those read so far after each chunk.
+    @contextmanager
+    def opened(self, url: str) -> Iterator[Answer]:
+        """The object at a URL, as https spells it: percent-encoded, with a query.
 
         Raises:
             HttpError: The server has no object for it.
@@ -67,14 +84,18 @@ class HttpsConnections:
             try:
                 response = self._answer(parts)
                 if response.status == http.client.OK:
-                    return _content(response, reserve)
-                response.read(CHUNK_BYTES)
+                    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+                    yield Answer(_length(response), version, response.readinto)
+                else:
+                    response.read(CHUNK_BYTES)
                 if not response.isclosed():  # the rest would be read as the next answer
                     self._close(parts.netloc)
             except BaseException:
                 self._close(parts.netloc)
                 raise
-            url = urllib.parse.urljoin(url, _location(response))
+            if response.status == http.client.OK:
+                return
+            url = _redirected(url, response)
         raise HttpError(http.client.LOOP_DETECTED, f"redirected more than {MOST_REDIRECTS} times")
 
     def close(self) -> None:
@@ -105,12 +126,16 @@ class HttpsConnections:
         host, port = parts.hostname or "", parts.port or 443
         proxy = urllib.request.getproxies().get("https")
         if not proxy or urllib.request.proxy_bypass(host):
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._trusted())
         through = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         connection = http.client.HTTPSConnection(
-            through.hostname or "", through.port or 80, timeout=self._timeout, context=self._context
+            through.hostname or "", through.port or 80, timeout=self._timeout, context=self._trusted()
         )
-        connection.set_tunnel(host, port)
+        headers = {}
+        if through.username is not None:
+            name, word = (urllib.parse.unquote(part or "") for part in (through.username, through.password))
+            headers = {"Proxy-Authorization": f"Basic {base64.b64encode(f'{name}:{word}'.encode()).decode()}"}
+        connection.set_tunnel(host, port, headers)
         return connection
 
 
@@ -120,24 +145,23 @@ def _asked(connection: http.client.HTTPSConnection, target: str) -> http.client.
     return connection.getresponse()
 
 
-def _location(response: http.client.HTTPResponse) -> str:
-    """Where an answer without the object sends to; HttpError if nowhere."""
+def _redirected(url: str, response: http.client.HTTPResponse) -> str:
+    """Where an answer without the object sends to; HttpError if nowhere, or to what anybody on the way could change."""
     location = response.headers.get("Location", "")
-    if response.status not in _REDIRECTS or not location:
+    status, message = response.status, f"HTTP status {response.status} {response.reason}"
+    if status not in _REDIRECTS or not location:
         wait = response.headers.get("Retry-After", "")
-        message = f"HTTP status {response.status} {response.reason}"
-        raise HttpError(response.status, message, float(wait) if wait.isdigit() else None)
-    if "://" in location and not location.lower().startswith("https://"):
-        raise HttpError(response.status, f"HTTP status {response.status}: redirected to what is not https")
-    return location
+        raise HttpError(
+            status, message, transient=status in _TRANSIENT, retry_after=float(wait) if wait.isdecimal() else None
+        )
+    url = urllib.parse.urljoin(url, location)
+    if not url.startswith("https://"):
+        raise HttpError(status, f"HTTP status {status}: redirected to what is not https")
+    return url
 
 
-def _content(response: http.client.HTTPResponse, reserve: Callable[[int], None]) -> bytes:
-    if response.length is not None:
-        reserve(response.length)
-        return response.read()  # raises IncompleteRead where the server breaks off
-    content = bytearray()
-    while chunk := response.read(CHUNK_BYTES):
-        content += chunk
-        reserve(len(content))
-    return bytes(content)
+def _length(response: http.client.HTTPResponse) -> int | None:
+    stated = response.headers.get("Content-Length")
+    if stated is not None and not stated.strip().isdecimal():
+        raise HttpError(response.status, f"Content-Length is {stated[:20]!r}, not a number", transient=True)
+    return response.length

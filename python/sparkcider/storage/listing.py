@@ -1,7 +1,9 @@
 """Lists the files of a folder, file or glob without Spark, by the rules of its binaryFile reader that looks everywhere.
 
 What differs on purpose: files of no bytes are listed, which Spark leaves out; a link to a folder that it is in is not
-followed, which Spark does 40 times; names that are not UTF-8 are left out with a warning, by Spark without.
+followed, which Spark does 40 times; names that are not UTF-8 are left out with a warning, by Spark without; a file or
+folder that is there and cannot be looked at is an error, where Spark passes over it. Only what is gone is passed over:
+a file deleted meanwhile, a link to nothing.
 """
 
 from __future__ import annotations
@@ -9,17 +11,22 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from sparkcider.error_kinds import MISSING
+from sparkcider.storage.faults import ReadError, tried_again
 from sparkcider.storage.glob import compile_glob, has_wildcard, is_glob, split_braces, unescaped
-from sparkcider.storage.stores import store_of
-from sparkcider.storage.uri import arrow_uri, known_scheme, literal_path, mounted, redacted_uri, scheme_of
+from sparkcider.storage.stores import info_of, listed, store_of
+from sparkcider.storage.uri import known_scheme, literal_path, mounted, redacted_uri, scheme_of, store_parts
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 LISTING = pa.schema(
     [
@@ -29,9 +36,6 @@ LISTING = pa.schema(
     ]
 )
 """What `list_files` gives. Times are cut to milliseconds, as Hadoop's are; S3 has whole seconds."""
-
-STORE_RETRIES = 8
-"""Of one request for a part of a store's listing: 25 ms, then twice as long each time, 6 s in all."""
 
 
 class _Entry(NamedTuple):
@@ -64,7 +68,7 @@ def list_files(uri: str, *, glob: str | None = None) -> pa.Table:
     Raises:
         FileNotFoundError: There is nothing of that name, or nothing that the glob fits.
         ValueError: A glob is not valid, or the URI is of no scheme that can be listed.
-        OSError: A folder or store cannot be read.
+        OSError: A folder, file or store cannot be looked at.
 
     Example:
         >>> import tempfile, pathlib
@@ -122,14 +126,11 @@ def _roots(tree: _Local | _Remote, pattern: str) -> Iterator[_Entry]:
 
 
 def _fitting(tree: _Local | _Remote, folder: str, part: re.Pattern[str] | str) -> list[_Entry]:
-    """The files and folders in a folder that fit one part of a glob; none where they may not be seen."""
-    try:
-        if isinstance(part, str):
-            found = tree.entry(f"{folder}/{part}")
-            return [] if found is None else [found]
-        return [child for child in tree.children(folder) if part.fullmatch(child.name)]
-    except PermissionError:  # somebody else's home under /home/*/images
-        return []
+    """The files and folders in a folder that fit one part of a glob."""
+    if isinstance(part, str):
+        found = tree.entry(f"{folder}/{part}")
+        return [] if found is None else [found]
+    return [child for child in tree.children(folder) if part.fullmatch(child.name)]
 
 
 def _tree_of(uri: str) -> tuple[_Local | _Remote, str]:
@@ -140,9 +141,9 @@ def _tree_of(uri: str) -> tuple[_Local | _Remote, str]:
         return _Local(), "/" + os.path.normpath(path).lstrip("/")
     if known_scheme(uri) == "https":
         raise ValueError(f"{redacted_uri(uri)}: https has no listing; give a table with a column of URLs")
-    store, key = store_of(arrow_uri(uri), s3_retries=STORE_RETRIES)
-    prefix = uri[: len(uri) - len(key)].rstrip("/")
-    return _Remote(store.systems[0], store.root.rstrip("/"), prefix), f"/{key.strip('/')}"
+    store, key = store_of(uri)
+    scheme, authority, _ = store_parts(uri)
+    return _Remote(store.systems[0], store.root.rstrip("/"), f"{scheme}://{authority}"), f"/{key}"
 
 
 class _Local:
@@ -156,28 +157,29 @@ class _Local:
 
     def entry(self, path: str) -> _Entry | None:
         """What is at a path; None for nothing, and for what is neither file nor folder."""
-        try:
-            return _local_entry(path, os.stat(path))  # noqa: PTH116 - a Path costs as much as the call
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        found = _looked_at(path, partial(os.stat, path))
+        return None if found is None else _local_entry(path, found)
 
     def children(self, folder: str) -> list[_Entry]:
         """The files and folders in a folder, those that links lead to among them."""
-        with os.scandir(folder or "/") as found:
-            entries = [self._child(f"{folder.rstrip('/')}/{item.name}", item) for item in found]
+        found = _looked_at(folder or "/", partial(_scanned, folder or "/")) or []
+        entries = [self._child(f"{folder.rstrip('/')}/{item.name}", item) for item in found]
         return [entry for entry in entries if entry is not None]
 
     def _child(self, path: str, item: os.DirEntry[str]) -> _Entry | None:
         try:
             item.name.encode()
+        except UnicodeEncodeError:
+            self._unreadable.append(path)
+            return None
+        try:
             return (
                 _Entry(path, is_folder=True) if item.is_dir(follow_symlinks=False) else _local_entry(path, item.stat())
             )
-        except UnicodeEncodeError:
-            self._unreadable.append(path)
-        except OSError:  # a link to nothing, or gone meanwhile
-            pass
-        return None
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return self.entry(path)
 
     def walk(self, folder: str) -> Iterator[_Entry]:
         """The files under a folder; none in hidden folders."""
@@ -198,6 +200,25 @@ class _Local:
                 f"left out {count:,} names that are not UTF-8, which Spark cannot read, such as {example!r}",
                 stacklevel=3,
             )
+
+
+def _scanned(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return list(found)
+
+
+def _looked_at(path: str, look: Callable[[], T]) -> T | None:
+    """What a look at a path gives; None where there is nothing.
+
+    Raises:
+        OSError: It cannot be looked at, although a fault that may pass was tried again.
+    """
+    try:
+        return tried_again(path, look)
+    except ReadError as error:
+        if error.kind == MISSING:
+            return None
+        raise OSError(f"{path} cannot be listed: {error.reason}") from None
 
 
 def _leads_back(path: str) -> bool:
@@ -236,7 +257,7 @@ class _Remote:
 
     def entry(self, path: str) -> _Entry | None:
         """What is at a path; None for nothing."""
-        return self._entry(self._system.get_file_info(f"{self._root}{path}".rstrip("/") or "/"))
+        return self._entry(info_of(self._system, f"{self._root}{path}".rstrip("/") or "/"))
 
     def warn(self) -> None:
         """Nothing is left out."""
@@ -253,10 +274,8 @@ class _Remote:
                 yield entry
 
     def _selected(self, folder: str, *, recursive: bool) -> list[_Entry]:
-        from pyarrow.fs import FileSelector
-
-        selector = FileSelector(f"{self._root}{folder}".rstrip("/") or "/", recursive=recursive)
-        entries = (self._entry(info) for info in self._system.get_file_info(selector))
+        infos = listed(self._system, f"{self._root}{folder}".rstrip("/") or "/", recursive=recursive)
+        entries = map(self._entry, infos)
         return [entry for entry in entries if entry is not None]
 
     def _entry(self, info: Any) -> _Entry | None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from sparkcider._native import ModelError, _model_summary
+from sparkcider.models.cache import brought
 from sparkcider.models.descriptions import huggingface, open_clip, timm, torchvision
 from sparkcider.options import Description
-from sparkcider.storage.remote import open_remote
-from sparkcider.storage.uri import local_path, mounted, redacted_uri
+from sparkcider.storage.objects import read_whole
+from sparkcider.storage.uri import literal_path, mounted, redacted_uri, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,8 +142,9 @@ def _entries(file: str, values: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _parsed(file: str) -> dict[str, Any]:
+    content = _content(file)
     try:
-        values = json.loads(_content(file))
+        values = json.loads(content)
     except ValueError as error:  # of JSON or of UTF-8
         raise ModelError(f"{redacted_uri(file)} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):
@@ -152,11 +154,10 @@ def _parsed(file: str) -> dict[str, Any]:
 
 def _content(file: str) -> bytes:
     file = mounted(file)
-    if "://" in file and not file.startswith("file:"):
-        with open_remote(file) as remote:
-            content: bytes = remote.stream.read()
-            return content
-    path = local_path(file) if file.startswith("file:") else Path(file)
+    is_file = scheme_of(file) == "file"
+    if "://" in file and not is_file:
+        return brought(file, read_whole)
+    path = Path(literal_path(file) if is_file else file)
     if not path.is_file():
         raise FileNotFoundError(f"preprocessing file not found: {path}")
     return path.read_bytes()

@@ -18,7 +18,7 @@ from sparkcider.models import backbone, cache
 from sparkcider.models.export.source import set_metadata
 from sparkcider.options import MAP_POOLINGS
 from sparkcider.samples import encode_png
-from sparkcider.storage.remote import upload
+from sparkcider.storage.files import upload
 
 if TYPE_CHECKING:
     import os
