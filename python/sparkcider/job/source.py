@@ -228,7 +228,8 @@ def image_columns(
             raise ValueError(f"{option} {column} is not a column of {where or config.input}; it has {columns}")
     kind = kinds[known[content]]
     if kind != "binary":
-        raise TypeError(f"content_column {content} must be binary (encoded images), got {kind}")
+        hint = ": decode base64 into a column of binary first" if "string" in kind else ""
+        raise TypeError(f"content_column {content} must be binary (encoded images), got {kind}{hint}")
     return ImageColumns(known[content], known[path])
 
 

@@ -25,6 +25,7 @@ from collections import deque
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparkcider.columns import shortened
 from sparkcider.error_kinds import FORBIDDEN, MISSING, NULL, UNREACHABLE
 from sparkcider.storage.https import HttpError, HttpsConnections
 from sparkcider.storage.read_ahead import ReadAhead
@@ -174,7 +175,7 @@ class _Reader:
             schemes = ", ".join(f"{name}://" for name in SCHEMES)
             raise TypeError(
                 f"expected an absolute path or a URI such as s3://bucket/key (with one of {schemes}), "
-                f"got {redacted_uri(path)!r}"
+                f"got {shortened(redacted_uri(path))!r}"
             )
         if known == "https":
             if "@" in path.split("/", 3)[2]:
