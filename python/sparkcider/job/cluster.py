@@ -23,7 +23,7 @@ from pyspark.sql.types import StructType
 from sparkcider.contents import PREVIEWS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
-from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
+from sparkcider.job.counts import Counts, Example, check_error_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.session import start_session
@@ -176,14 +176,13 @@ class SparkEngine:
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
-        reason = F.regexp_replace("error", PARTICULARS, "N").alias("reason")
-        rows = self._features(partial.child("features")).groupBy("label", "error_kind", reason)
+        rows = self._features(partial.child("features")).groupBy("label", "error_kind")
+        example = F.min(F.struct("path", "error"))
         counts = Counts()
-        for row in rows.agg(F.count("*").alias("count"), F.min("path").alias("example")).collect():
+        for row in rows.agg(F.count("*").alias("count"), example.alias("example")).collect():
             counts.files[row["label"]] += row["count"]
-            if row["reason"] is not None:
-                fault = Fault(row["error_kind"], row["reason"])
-                counts.add_failed(row["label"], fault, row["count"], row["example"])
+            if row["error_kind"] is not None:
+                counts.add_failed(row["label"], row["error_kind"], row["count"], Example(*row["example"]))
         return counts
 
     def keys(self, folder: str) -> pa.Table:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from sparkcider.notice import warn
 from sparkcider.storage.glob import compile_glob, has_wildcard, is_glob, split_braces, unescaped
 from sparkcider.storage.stores import store_of
 from sparkcider.storage.uri import arrow_uri, known_scheme, literal_path, mounted, redacted_uri, scheme_of
@@ -194,10 +194,7 @@ class _Local:
         """Says what was left out against the user's expectation."""
         if self._unreadable:
             count, example = len(self._unreadable), self._unreadable[0]
-            warnings.warn(
-                f"left out {count:,} names that are not UTF-8, which Spark cannot read, such as {example!r}",
-                stacklevel=3,
-            )
+            warn(f"left out {count:,} names that are not UTF-8, which Spark cannot read, such as {example!r}")
 
 
 def _leads_back(path: str) -> bool:
