@@ -7,6 +7,8 @@ installed, which takes a third of a second: NumPy arrays and lists of bytes go b
 
 from __future__ import annotations
 
+import base64
+import re
 import sys
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,16 @@ FEATURES = (
 HEAD = 20
 """Rows that show the types of a data frame's columns, for a message."""
 
+QUOTED = 32
+"""Characters of a text that a message quotes."""
+
 _BYTES = (bytes, bytearray, memoryview)
+
+_MAGIC = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG|GIF8|RIFF....WEBP|II\*\0|MM\0\*|BM|qoif", re.DOTALL)
+"""How the files of images begin."""
+
+_FEWEST_BYTES = 64
+"""Of an image file; a path such as `/9j/abc` may be base64 by chance."""
 
 
 def image_column(images: Any) -> Any:
@@ -54,10 +65,10 @@ def image_column(images: Any) -> Any:
     """
     if _is_frame(images):
         images = _only_column(images)
-    if is_arrow(images):
-        return _with_capsules(images)
     if _is_series(images):
-        return _arrow_of_series(images) or _binary(_values(images))
+        images = _arrow_of_series(images) or _values(images)
+    if is_arrow(images):
+        return _with_capsules(_not_text(images))
     if isinstance(images, np.ndarray):
         return _binary(_image_objects(images))
     if isinstance(images, (list, tuple)):
@@ -65,6 +76,35 @@ def image_column(images: Any) -> Any:
     if isinstance(images, _BYTES):
         raise TypeError(f"expected a column of images, got one image ({type(images).__name__}): pass [image]")
     raise TypeError(f"expected {IMAGES}; got {_type_name(images)}")
+
+
+def is_base64_image(text: str) -> bool:
+    """Whether a text is an image file in base64, all of it: JSON, Kafka and REST carry images so.
+
+    Example:
+        >>> import base64
+        >>> is_base64_image(base64.b64encode(b"\\xff\\xd8\\xff\\xe0" + bytes(100)).decode()), is_base64_image("/9j/a.jpg")
+        (True, False)
+    """
+    start = text.index(",") + 1 if text.startswith("data:image/") and "," in text else 0
+    head = text[start : start + 16]
+    try:  # the first bytes say for nearly all paths that it is none
+        if not _MAGIC.match(base64.b64decode(head, validate=True)):
+            return False
+        content = base64.b64decode("".join(text[start:].split()), validate=True)
+    except ValueError:
+        return False
+    return len(content) >= _FEWEST_BYTES
+
+
+def shortened(text: str) -> str:
+    """A text as messages quote it: what is long has its beginning only.
+
+    Example:
+        >>> shortened("a" * 100)
+        'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+    """
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
 
 
 def feature_column(features: Any) -> Any:
@@ -210,14 +250,36 @@ def _image_objects(images: np.ndarray) -> list[Any]:
 def _binary(images: Sequence[Any]) -> pa.Array[Any]:
     for row, image in enumerate(images):
         if image is not None and not isinstance(image, _BYTES):
-            hint = ": read the file first, Path(...).read_bytes()" if isinstance(image, (str, PathLike)) else ""
-            raise TypeError(f"row {row}: expected the bytes of an image file, got {_type_name(image)}{hint}")
+            raise TypeError(f"row {row}: expected the bytes of an image file, got {_type_name(image)}{_hint(image)}")
     valid = np.array([image is not None for image in images], bool)
     lengths = [0 if image is None else memoryview(image).nbytes for image in images]
     ends = np.cumsum([0, *lengths], dtype=np.int64)
     bits = np.packbits(valid, bitorder="little")
     buffers = [pa.py_buffer(bits), pa.py_buffer(ends), pa.py_buffer(b"".join(image or b"" for image in images))]
     return pa.Array.from_buffers(pa.large_binary(), len(images), buffers)  # `binary` ends at 2 GiB
+
+
+def _hint(image: Any) -> str:
+    """How bytes are made of what was given in place of them."""
+    if isinstance(image, str) and is_base64_image(image):
+        return " in base64: decode it first, base64.b64decode(...)"
+    return ": read the file first, Path(...).read_bytes()" if isinstance(image, (str, PathLike)) else ""
+
+
+def _not_text(images: Any) -> Any:
+    """TypeError if an array of pyarrow's or a Series of Polars' holds text; what is a stream is not read here."""
+    if _is_a(images, "polars", "Series"):
+        texts = images.dtype == sys.modules["polars"].String
+        valid = images.drop_nulls() if texts else []
+    else:
+        kind = getattr(images, "type", None)
+        texts = str(kind) in ("string", "large_string", "string_view")
+        valid = [value.as_py() for value in images.drop_null()[:1]] if texts else []
+    if texts:
+        raise TypeError(
+            f"expected the bytes of image files, got {_type_name(images)} of text{_hint(valid[0] if len(valid) else '')}"
+        )
+    return images
 
 
 def _lists(rows: Sequence[Any]) -> pa.Array[Any]:

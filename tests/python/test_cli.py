@@ -281,7 +281,7 @@ def test_the_demo_shows_labels_variance_speed_and_where_the_result_is(tmp_path: 
     lines = answer.stdout.splitlines()
     assert sum(line.split()[-2:] == ["12", "12"] for line in lines) == 19
     assert any(line.startswith("Apple Green") and line.split()[-2:] == ["13", "12"] for line in lines)
-    assert any(line.startswith("1 x truncated: JPEG: ") for line in lines)
+    assert any(line.startswith("1 x truncated, such as ") and ": JPEG: " in line for line in lines)
     assert any(line.endswith(" images/s") for line in lines)
     result = tmp_path / "my demo" / "result"
     assert lines[-2:] == [f"Result: {result}", f"Report: {(result / 'report.html').as_uri()}"]

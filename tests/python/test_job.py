@@ -118,7 +118,7 @@ def test_the_summary_counts_what_was_found(whole: tuple[Path, dict[str, Any]], i
     assert faults[f"file:{images}/Apple Green/broken.jpg"]["reason"].startswith("JPEG: ")
     assert faults[f"file:{images}/Lime/notes.txt"]["kind"] == "not_an_image"
     assert faults[f"file:{images}/Lime/notes.txt"]["reason"].startswith("unknown format: ")
-    assert faults[f"file:{images}/Lime/notes.txt"]["reason"].endswith("first bytes: N)")
+    assert faults[f"file:{images}/Lime/notes.txt"]["reason"].endswith("first bytes: 6e 6f 20 69 6d 61 67 65)")
     assert {"label": "Lime", "files": 3, "images": 2} in summary["by_label"]
     assert list(summary["seconds"]) == ["input", "features", "pca", "findings", "files", "report"]
     assert set(summary["worker_seconds"]) >= {"fetching", "decoding", "resizing", "inference"}

@@ -12,7 +12,7 @@ from sparkcider import _native
 from sparkcider.job import JobConfig
 from sparkcider.job import advice as job_advice
 from sparkcider.job.advice import scaled_advice
-from sparkcider.job.source import KEYS, FileImages, TableImages
+from sparkcider.job.source import KEYS, FileImages, ImageColumns, TableImages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +84,6 @@ def test_nothing_is_said_of_small_images_rows_and_lost_files(photos: FileImages,
     assert scaled_advice(config(), FileImages(pa.Table.from_pylist([row], KEYS)), MOSTLY_DECODING) is None
     lost = {**row, "path": "file:/nowhere/1.jpg"}
     assert scaled_advice(config(), FileImages(pa.Table.from_pylist([lost], KEYS)), MOSTLY_DECODING) is None
-    table = TableImages(None, "content", "path", None)
+    table = TableImages(None, ImageColumns(("content",), ("path",)), None)
     assert scaled_advice(config(), table, MOSTLY_DECODING) is None
     assert len(photos.keys) == 4

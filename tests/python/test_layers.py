@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 grimp = pytest.importorskip("grimp", reason="needs the extra dev")
 
 LAYERS = (
-    ("_native", "columns", "error_kinds", "labels", "memory", "notebook_html", "options", "version"),
+    (
+        "_native",
+        "columns",
+        "error_kinds",
+        "labels",
+        "memory",
+        "notebook_html",
+        "notice",
+        "options",
+        "printable",
+        "version",
+    ),
     ("contents", "samples", "storage"),
     ("models", "saved_stage"),
     ("extractor", "pca"),

@@ -70,7 +70,7 @@ def test_it_says_what_ran_in_the_numbers_of_the_parquet(page: Page, result: Path
     assert number(card(page, "errors")) == rows.error.notna().sum() > 0
     assert number(card(page, "labels")) == rows[rows.error.isna()].label.nunique()
     assert number(card(page, "images/s")) == round(summary["images_per_second"])
-    shown = page.get_by_role("region", name="Images that failed, by reason").locator("tbody tr")
+    shown = page.get_by_role("region", name="Images that failed, by kind").locator("tbody tr")
     assert shown.count() == len(summary["errors_by_reason"])
     assert summary["errors_by_reason"][0]["example"] in shown.first.inner_text()
     page.get_by_text("Model, options and versions", exact=True).first.click()

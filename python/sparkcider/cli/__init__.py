@@ -6,16 +6,18 @@ import os
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import sparkcider
 from sparkcider.cli import models, nearest, report, run
-from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, show
+from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, say, show
 from sparkcider.cli.stop import leave, stopping
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkcider.cli.stop import Stop
 
@@ -28,6 +30,10 @@ EXIT_CODES = """exit codes:
   129  stopped by SIGHUP: the terminal was closed
   130  stopped by SIGINT: Ctrl-C
   143  stopped by SIGTERM"""
+
+
+_ONE_LINE = (ValueError, TypeError, FileNotFoundError, FileExistsError, PermissionError)
+"""Errors whose messages are ours, or those of the system: in one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, stop: Stop) -> int:
     """Runs the chosen command; says the error that ends it in one line."""
     try:
-        code: int = options.command(options)
+        with _warnings_as_lines():
+            code: int = options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # of `sparkcider ... | head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit would flush once more
@@ -69,12 +76,25 @@ def _run(options: argparse.Namespace, stop: Stop) -> int:
         if not isinstance(error, Exception):
             raise
         if options.verbose:
-            traceback.print_exc()
-        print(f"sparkcider: {explain(error)}", file=sys.stderr)
+            for line in traceback.format_exc().rstrip().split("\n"):
+                say(line)
+        say(f"sparkcider: {explain(error)}")
         if type(error).__name__ == "TooManyErrorsError":  # the job is imported by the commands that need it
             return 3
         return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError)) else 1
     return code
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Shows warnings as plain lines: which line of the code warns says nothing to the user of a command."""
+
+    def as_line(message: Warning | str, *_where: Any) -> None:
+        say(f"sparkcider: warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = as_line
+        yield
 
 
 def explain(error: BaseException) -> str:
@@ -85,6 +105,8 @@ def explain(error: BaseException) -> str:
     raised = re.findall(r"^(?:[\w.]+\.)?\w+(?:Error|Exception): (.+)$", text, re.MULTILINE)
     if "Traceback (most recent call last)" in text and raised:
         return str(raised[-1])
+    if type(error) in _ONE_LINE:  # a line end in it belongs to a name
+        return text
     lines = [line.strip() for line in text.splitlines()]
     if lines[0].startswith("An error occurred while calling") and len(lines) > 1:
         return lines[1].removeprefix(": ")
@@ -148,5 +170,8 @@ def _completion(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise ImportError("completion needs shtab: pip install shtab") from error
     script = shtab.complete(_parser(), shell=options.shell)
-    show(options, {"shell": options.shell, "script": script}, [script])
+    if options.json:
+        show(options, {"shell": options.shell, "script": script}, ())
+    else:
+        sys.stdout.write(f"{script}\n")  # ours, to its last tab
     return 0

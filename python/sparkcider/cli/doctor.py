@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkcider.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,7 +67,7 @@ def main(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        print("\n".join(_line(finding) for finding in findings))
+        print("\n".join(printable(_line(finding)) for finding in findings))
     return 1 if any(finding.status == FAILED for finding in findings) else 0
 
 

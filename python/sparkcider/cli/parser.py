@@ -11,6 +11,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from sparkcider.options import PRESETS
+from sparkcider.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Prints one line in place of the whole usage, and exits with code 2."""
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"{self.prog}: {printable(message)}; see `{self.prog} --help`\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses, and refuses what is unknown here, where the near options are known."""
@@ -78,8 +79,14 @@ def _wrapped(text: str) -> str:
 
 def show(options: argparse.Namespace, result: Any, lines: Sequence[str]) -> None:
     """Prints the result of a command: `lines`, or with `--json` the result itself."""
-    text = json.dumps(result, ensure_ascii=False, indent=2, default=str) if options.json else "\n".join(lines)
-    sys.stdout.write(f"{text}\n")
+    text = printable_json(json.dumps(result, ensure_ascii=False, indent=2, default=str))
+    sys.stdout.write((text if options.json else "\n".join(map(printable, lines))) + "\n")
+
+
+def say(line: str) -> None:
+    """Prints a line to stderr, where all goes that is not the result."""
+    sys.stderr.write(f"{printable(line)}\n")
+    sys.stderr.flush()
 
 
 def size(text: str) -> int | tuple[int, int]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkcider.cli.parser import add_command, color, finish_command, normalization, pair, show, size
+from sparkcider.cli.parser import add_command, color, finish_command, normalization, pair, say, show, size
 from sparkcider.models import available
 from sparkcider.options import (
     COLOR_ORDERS,
@@ -258,26 +258,27 @@ def _config(options: argparse.Namespace) -> JobConfig:
 
 def _run(options: argparse.Namespace) -> int:
     if options.model is None:
-        print(_model_advice(), file=sys.stderr)
+        for line in _model_advice():
+            say(line)
         return 2
     config = _config(options)
     summary = _run_job(config, options, options.master, dict(options.conf), quiet=options.quiet)
     if not options.quiet:
         for fault in summary["errors_by_reason"]:
-            _say(f"{fault['count']:>9,} x {fault['kind']}: {fault['reason']} (such as {fault['example']})")
-        _say(f"{'result':<9} {options.output}")
+            say(f"{fault['count']:>9,} x {fault['kind']}, such as {fault['example']}: {fault['reason']}")
+        say(f"{'result':<9} {options.output}")
     if options.json:
         show(options, summary, ())
     return 0
 
 
-def _model_advice() -> str:
+def _model_advice() -> list[str]:
     names = ", ".join(available())
-    return (
-        f"sparkcider: --model is required. Available: {names}, pixels.\n"
-        "Any ONNX file with one image input works, by its path or URI. To make one that --model finds by its name:\n"
-        "  sparkcider export mobilenet_v2"
-    )
+    return [
+        f"sparkcider: --model is required. Available: {names}, pixels.",
+        "Any ONNX file with one image input works, by its path or URI. To make one that --model finds by its name:",
+        "  sparkcider export mobilenet_v2",
+    ]
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -287,17 +288,17 @@ def _demo(options: argparse.Namespace) -> int:
 
     folder = Path(options.output).absolute()
     images, result = folder / "images", folder / "result"
-    _say(f"{'samples':<9} {write_samples(images):,} files in {images}")
+    say(f"{'samples':<9} {write_samples(images):,} files in {images}")
     config = JobConfig(
         input=f"file:{images}", output=f"file:{result}", model="fruits-tiny", mode="overwrite", engine=options.engine
     )
     summary = _run_job(config, options, "local[*]" if options.engine == "spark" else None, {})
     where = [f"Result: {result}", f"Report: {(result / REPORT).as_uri()}"]
-    show(options, summary, [_demo_table(summary), *where])
+    show(options, summary, [*_demo_table(summary), *where])
     return 0
 
 
-def _demo_table(summary: dict[str, Any]) -> str:
+def _demo_table(summary: dict[str, Any]) -> list[str]:
     """Labels, explained variance and speed, for the eye."""
     lines = ["", f"{'label':<20}{'files':>7}{'images':>8}"]
     lines += [f"{row['label']:<20}{row['files']:>7}{row['images']:>8}" for row in summary["by_label"]]
@@ -306,10 +307,10 @@ def _demo_table(summary: dict[str, Any]) -> str:
     lines += [f"{n:<20}{ratio:>7.1%}{sum(ratios[:n]):>8.1%}" for n, ratio in enumerate(ratios[:5], 1)]
     lines += [f"{f'... {len(ratios)} in all':<20}{'':>7}{sum(ratios):>8.1%}", ""]
     lines += [
-        f"{row['count']} x {row['kind']}: {row['reason']} ({row['example']})" for row in summary["errors_by_reason"]
+        f"{row['count']} x {row['kind']}, such as {row['example']}: {row['reason']}"
+        for row in summary["errors_by_reason"]
     ]
-    lines += [f"{summary['images_per_second']:,.0f} images/s", ""]
-    return "\n".join(lines)
+    return [*lines, f"{summary['images_per_second']:,.0f} images/s", ""]
 
 
 def _run_job(
@@ -321,7 +322,7 @@ def _run_job(
 
     if options.own_process and choose_engine(config, settings=master is not None or bool(conf)).engine == "embedded":
         _start_arrow_without_pandas()
-    progress = job.Progress(None if quiet else _say, bar=sys.stderr.isatty())
+    progress = job.Progress(None if quiet else say, bar=sys.stderr.isatty())
     return job.run(config, master=master, conf=conf, verbose=options.verbose, progress=progress)
 
 
@@ -347,7 +348,3 @@ def _start_arrow_without_pandas() -> None:
         pa.array([])
     finally:
         sys.meta_path.remove(_Hidden)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -18,19 +18,21 @@ import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from sparkcider.contents import PREVIEWS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
-from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
+from sparkcider.job.counts import Counts, Example, check_error_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
-from sparkcider.job.source import FileImages, checked, with_labels
+from sparkcider.job.source import FileImages, checked, image_columns, with_labels
 from sparkcider.job.waves import plan_tasks, wave_size
 from sparkcider.pca.saved_model import from_arrays
 from sparkcider.saved_stage import write_stage
 from sparkcider.spark import embedding
 from sparkcider.spark.collect import collected
+from sparkcider.spark.columns import quoted
 from sparkcider.spark.delivery import deliver
 from sparkcider.spark.listing import listed
 from sparkcider.spark.progress import watch
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from sparkcider.job.config import JobConfig
     from sparkcider.job.progress import Progress
     from sparkcider.job.results import Partial
+    from sparkcider.job.source import ImageColumns
     from sparkcider.spark.worker import ModelFile
     from sparkcider.storage.files import Files
 
@@ -126,6 +129,7 @@ class SparkEngine:
     def images(self) -> SparkImages:
         """The images of the job, listed; of a table only its rows are counted."""
         if self._config.is_table:
+            _ = self._table_columns  # checked before any row is counted
             return SparkImages(None, {"files": self._table.count()}, fetched=False)
         found = listed(self._session, self._input, self._config.glob)
         files = checked(with_labels(found, self._config), self._config)
@@ -154,14 +158,13 @@ class SparkEngine:
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
-        reason = F.regexp_replace("error", PARTICULARS, "N").alias("reason")
-        rows = self._own_features(partial).groupBy("label", "error_kind", reason)
+        rows = self._own_features(partial).groupBy("label", "error_kind")
+        example = F.min(F.struct("path", "error"))
         counts = Counts()
-        for row in rows.agg(F.count("*").alias("count"), F.min("path").alias("example")).collect():
+        for row in rows.agg(F.count("*").alias("count"), example.alias("example")).collect():
             counts.files[row["label"]] += row["count"]
-            if row["reason"] is not None:
-                fault = Fault(row["error_kind"], row["reason"])
-                counts.add_failed(row["label"], fault, row["count"], row["example"])
+            if row["error_kind"] is not None:
+                counts.add_failed(row["label"], row["error_kind"], row["count"], Example(*row["example"]))
         return counts
 
     def keys(self, folder: str, known: set[str] | None = None) -> pa.Table:
@@ -320,9 +323,9 @@ class SparkEngine:
 
     def _table_content(self) -> DataFrame:
         """path, modified and content of a table."""
-        path = F.col(f"`{self._config.path_column or 'path'}`").cast("string").alias("path")
-        content = F.col(f"`{self._config.content_column}`").alias("content")
-        return self._table.select(path, F.lit(None).cast("long").alias("modified"), content)
+        content, path = (F.col(".".join(map(quoted, parts))) for parts in self._table_columns)
+        modified = F.lit(None).cast("long").alias("modified")
+        return self._table.select(path.cast("string").alias("path"), modified, content.alias("content"))
 
     def _file_content(self, images: SparkImages) -> DataFrame:
         """path, modified and content of files."""
@@ -341,25 +344,21 @@ class SparkEngine:
 
     @cached_property
     def _table(self) -> DataFrame:
-        """The input as a table, whose columns are checked.
+        """The input as a table."""
+        if self._config.input.startswith(TABLE):
+            return self._session.table(self._config.input[len(TABLE) :])
+        return self._session.read.parquet(self._input)
 
-        Raises:
-            ValueError: A column is missing.
-            TypeError: The column of images is not binary.
-        """
-        config = self._config
-        if config.input.startswith(TABLE):
-            table = self._session.table(config.input[len(TABLE) :])
-        else:
-            table = self._session.read.parquet(self._input)
-        kinds = dict(table.dtypes)
-        content, path = str(config.content_column), config.path_column or "path"
-        for option, column in (("content_column", content), ("path_column", path)):
-            if column not in kinds:
-                raise ValueError(f"{option} {column} is not a column of {config.input}; it has {', '.join(kinds)}")
-        if kinds[content] != "binary":
-            raise TypeError(f"content_column {content} must be binary (encoded images), got {kinds[content]}")
-        return table
+    @cached_property
+    def _table_columns(self) -> ImageColumns:
+        """The columns of images and of their names; ValueError or TypeError if they are not there."""
+        fields = self._table.schema.fields
+        kinds = {(field.name,): field.dataType.simpleString() for field in fields}
+        structs = [field for field in fields if isinstance(field.dataType, StructType)]
+        inner = {
+            (field.name, inner.name): inner.dataType.simpleString() for field in structs for inner in field.dataType
+        }
+        return image_columns(self._config, {**kinds, **inner})
 
     @property
     def _cores(self) -> int:

@@ -1,10 +1,9 @@
-"""Counts of a job's images: by label, and of those that failed by fault."""
+"""Counts of a job's images: by label, and of those that failed by kind."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkcider import SparkciderError
@@ -18,35 +17,35 @@ FEWEST_TO_JUDGE = 1000
 """Images after which a rate of errors is looked at for the first time."""
 
 LISTED = 1000
-"""How many labels and how many faults the summary lists; the most frequent ones."""
-
-# 60000 x 50000 and 70000 x 50000 pixels are one fault; so are two unknown formats by their first bytes.
-# Java reads this expression as Python does: the Spark engine counts with it, too.
-PARTICULARS = r"(?<=first bytes: )[0-9a-f ]+|0x[0-9A-Fa-f]+|\d+"
+"""How many labels the summary lists; the most frequent ones."""
 
 
 class TooManyErrorsError(SparkciderError):
     """More images failed than `max_error_rate` allows."""
 
 
-class Fault(NamedTuple):
-    """Why images failed.
+class Example(NamedTuple):
+    """One image that failed: of several the first by path.
 
     Attributes:
-        kind: One word of `sparkcider.error_kinds`.
-        reason: The reason without the numbers of one image.
+        path: Its path.
+        reason: Why it failed.
     """
 
-    kind: str
+    path: str | None
     reason: str
+
+    def first(self, other: Example) -> Example:
+        """This one or the other; a path that is null goes first, as Spark sorts."""
+        return min(self, other, key=lambda one: (one.path is not None, one.path or "", one.reason))
 
 
 @dataclass
 class Failed:
-    """Images of one label that failed for one fault: how many, and the path of one."""
+    """Images of one label that failed for a kind of fault: how many, and one of them."""
 
     count: int
-    example: str
+    example: Example
 
 
 @dataclass
@@ -55,15 +54,15 @@ class Counts:
 
     Attributes:
         files: Images by label, failed ones among them.
-        failed: Failed images by (label, fault).
+        failed: Failed images by (label, kind of `sparkcider.error_kinds`).
     """
 
     files: Counter[str | None] = field(default_factory=Counter)
-    failed: dict[tuple[str | None, Fault], Failed] = field(default_factory=dict)
+    failed: dict[tuple[str | None, str], Failed] = field(default_factory=dict)
 
     def add(
         self,
-        paths: Iterable[str],
+        paths: Iterable[str | None],
         labels: Iterable[str | None],
         reasons: Iterable[str | None],
         kinds: Iterable[str | None],
@@ -72,13 +71,13 @@ class Counts:
         for path, label, reason, kind in zip(paths, labels, reasons, kinds):
             self.files[label] += 1
             if reason is not None and kind is not None:
-                self.add_failed(label, Fault(kind, without_particulars(reason)), 1, path)
+                self.add_failed(label, kind, 1, Example(path, reason))
 
-    def add_failed(self, label: str | None, fault: Fault, count: int, example: str) -> None:
+    def add_failed(self, label: str | None, kind: str, count: int, example: Example) -> None:
         """Adds failed images that `files` counts already."""
-        known = self.failed.setdefault((label, fault), Failed(0, example))
+        known = self.failed.setdefault((label, kind), Failed(0, example))
         known.count += count
-        known.example = min(known.example, example)
+        known.example = known.example.first(example)
 
     @property
     def n_images(self) -> int:
@@ -97,20 +96,20 @@ class Counts:
 
     def by_kind(self) -> dict[str, int]:
         """Failed images of each kind, the most frequent one first."""
-        kinds: Counter[str] = Counter()
-        for (_, fault), failed in self.failed.items():
-            kinds[fault.kind] += failed.count
-        return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+        return {fault["kind"]: fault["count"] for fault in self.by_reason()}
 
     def by_reason(self) -> list[dict[str, Any]]:
-        """The faults, the most frequent ones first."""
-        faults: dict[Fault, Failed] = {}
-        for (_, fault), failed in self.failed.items():
-            known = faults.setdefault(fault, Failed(0, failed.example))
+        """Of each kind the number of images, and the reason and the path of one; the most frequent kind first."""
+        kinds: dict[str, Failed] = {}
+        for (_, kind), failed in self.failed.items():
+            known = kinds.setdefault(kind, Failed(0, failed.example))
             known.count += failed.count
-            known.example = min(known.example, failed.example)
-        order = sorted(faults, key=lambda fault: (-faults[fault].count, fault))
-        return [{**fault._asdict(), **asdict(faults[fault])} for fault in order[:LISTED]]
+            known.example = known.example.first(failed.example)
+        order = sorted(kinds.items(), key=lambda item: (-item[1].count, item[0]))
+        return [
+            {"kind": kind, "reason": failed.example.reason, "count": failed.count, "example": failed.example.path}
+            for kind, failed in order
+        ]
 
     def by_label(self) -> list[dict[str, Any]]:
         """The labels, the most frequent ones first."""
@@ -122,16 +121,6 @@ class Counts:
             {"label": label, "files": self.files[label], "images": self.files[label] - failed[label]}
             for label in order[:LISTED]
         ]
-
-
-def without_particulars(reason: str) -> str:
-    """The reason without the numbers of one image.
-
-    Example:
-        >>> without_particulars("image of 60000 x 50000 pixels is over the limit of 178956970")
-        'image of N x N pixels is over the limit of N'
-    """
-    return re.sub(PARTICULARS, "N", reason)
 
 
 def check_error_rate(config: JobConfig, done: int, errors: int, *, finished: bool = False) -> None:

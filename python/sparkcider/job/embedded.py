@@ -27,7 +27,7 @@ from sparkcider.job.config import DEFAULT_VARIANCE
 from sparkcider.job.counts import Counts, check_error_rate
 from sparkcider.job.look import LOOKED_AT, is_sampled
 from sparkcider.job.resume import DONE, Chosen, put_aside
-from sparkcider.job.source import list_images, most_blocks
+from sparkcider.job.source import TableImages, list_images, most_blocks
 from sparkcider.job.tables import FEATURES, REDUCED, VECTOR, PartWriter, groups_of, parts_in, parts_of
 from sparkcider.memory import peak_memory
 from sparkcider.models import one_file, resolve
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sparkcider.job.config import JobConfig
     from sparkcider.job.progress import ImageCount, Progress
     from sparkcider.job.results import Partial
-    from sparkcider.job.source import Block, FileImages, TableImages
+    from sparkcider.job.source import Block, FileImages
 
 BLOCKS_AHEAD = 2
 """Blocks that are read ahead for each worker."""
@@ -89,7 +89,11 @@ class EmbeddedEngine:
 
     def images(self) -> FileImages | TableImages:
         """The images of the job, listed."""
-        return list_images(self._config)
+        images = list_images(self._config)
+        note = images.memory_note() if isinstance(images, TableImages) else None
+        if note is not None:
+            self._progress.line(note)
+        return images
 
     def embed(self, images: FileImages | TableImages, partial: Partial) -> None:
         """Embeds all images and adds them to the table `features`."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from sparkcider.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,11 +38,11 @@ class Progress:
     def line(self, text: str) -> None:
         """Says one line."""
         if self._say is not None:
-            self._say(text)
+            self._say(printable(text))
 
     def failure(self, text: str) -> None:
         """Says one line about a failure, to stderr where all else is quiet."""
-        (self._say or _print_error)(text)
+        (self._say or _print_error)(printable(text))
 
     @contextmanager
     def stage(self, name: str, what: str) -> Iterator[Stage]:

@@ -6,12 +6,13 @@ Both engines plan with what is here. The embedded engine also reads here, a bloc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkcider.contents import Contents
+from sparkcider.job.parquet import largest_chunk, open_parquet
 from sparkcider.labels import labels_of
 from sparkcider.storage.fetch import fetch
 from sparkcider.storage.files import arrow_location
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS, BLOCK_BYTES = 64, 4 << 20
 """Images that a worker takes at a time: so few that the last ones end together, so many that a turn costs nothing."""
+
+LARGE_PAGE = 64 << 20
+"""Bytes of memory for a page of a table, above which the job says how many it takes."""
 
 KEYS = pa.schema(
     [
@@ -124,20 +128,30 @@ class FileImages:
         return Block(rows, Contents.fetched(taken))
 
 
+class ImageColumns(NamedTuple):
+    """Where the images of a table are, and their names; each as the names of a column and of a field in it.
+
+    Attributes:
+        content: Encoded images.
+        path: What names each image.
+    """
+
+    content: tuple[str, ...]
+    path: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class TableImages:
     """Rows of a Parquet file or folder, each an image.
 
     Attributes:
         dataset: The table.
-        content: Its column of encoded images.
-        path: Its column that names each image.
+        columns: Its columns.
         label_regex: As in `JobConfig`.
     """
 
-    dataset: ds.Dataset
-    content: str
-    path: str
+    dataset: ds.FileSystemDataset
+    columns: ImageColumns
     label_regex: str | None
 
     keys = None
@@ -151,20 +165,70 @@ class TableImages:
         """How many images there are; of their bytes and labels nothing is known before they are read."""
         return {"files": self.dataset.count_rows()}
 
+    def memory_note(self) -> str | None:
+        """A line about the memory that a page of images takes, if that is much."""
+        footers = ((fragment.path, fragment.metadata) for fragment in self.dataset.get_fragments())
+        largest = largest_chunk(self.dataset.filesystem, footers, ".".join(self.columns.content))
+        if largest is None or largest.page_bytes <= LARGE_PAGE:
+            return None
+        return (
+            f"{'memory':<9} reading {largest.path} takes about {largest.page_bytes / 1e6:,.0f} MB at a time beside the "
+            f"workers: a row group has {largest.chunk_bytes / 1e6:,.0f} MB of images in large pages; pyarrow writes "
+            "small ones with write_batch_size=8"
+        )
+
     def blocks(self) -> Iterator[Block]:
-        """Reads all rows in their order."""
-        # A row group is read whole: few at a time bound the memory.
-        for batch in self.dataset.to_batches(
-            columns=[self.path, self.content], batch_size=BLOCK_ROWS, batch_readahead=2, fragment_readahead=1
-        ):
-            yield from _cut(self._block(batch))
+        """Reads all rows in their order, a page of each column at a time."""
+        names = [".".join(column) for column in self.columns]
+        for path in self.dataset.files:
+            with open_parquet(self.dataset.filesystem, path) as file:
+                for batch in file.iter_batches(BLOCK_ROWS, columns=names, use_threads=False):
+                    yield from _cut(self._block(batch))
 
     def _block(self, batch: pa.RecordBatch) -> Block:
-        paths, images = batch.column(0).cast(pa.string()), batch.column(1).cast(pa.binary())
+        images, paths = (_column(batch, parts) for parts in self.columns)
+        images, paths = images.cast(pa.binary()), paths.cast(pa.string())
         labels = pa.array(labels_of(paths.to_pylist(), self.label_regex), pa.string())
         times = pa.nulls(len(paths), pa.int64())
         lengths = pc.binary_length(images).cast(pa.int64())
         return Block(pa.RecordBatch.from_arrays([paths, labels, lengths, times], schema=KEYS), Contents.read(images))
+
+
+def _column(batch: pa.RecordBatch, parts: tuple[str, ...]) -> pa.Array[Any]:
+    column = batch.column(batch.schema.get_field_index(parts[0]))
+    return pc.struct_field(column, list(parts[1:])) if parts[1:] else column
+
+
+def image_columns(config: JobConfig, kinds: dict[tuple[str, ...], str], where: str | None = None) -> ImageColumns:
+    """The columns of images and of their names.
+
+    A struct of `bytes` and `path`, as Hugging Face's datasets write images, is both; its fields can be named as
+    `image.bytes`.
+
+    Args:
+        config: The job.
+        kinds: The types of the columns, and of the fields of those that are structs; `binary` of images.
+        where: What has these columns, for messages. Default: the input.
+
+    Raises:
+        ValueError: A column is missing.
+        TypeError: The column of images is not binary.
+    """
+    known = {".".join(parts): parts for parts in reversed(kinds)}  # a column named `a.b` goes before a field
+    content, path = str(config.content_column), config.path_column or "path"
+    if f"{content}.bytes" in known:
+        if config.path_column is None and "path" not in known and f"{content}.path" in known:
+            path = f"{content}.path"
+        content = f"{content}.bytes"
+    for option, column in (("content_column", content), ("path_column", path)):
+        if column not in known:
+            columns = ", ".join(known[name][0] for name in reversed(known) if len(known[name]) == 1)
+            raise ValueError(f"{option} {column} is not a column of {where or config.input}; it has {columns}")
+    kind = kinds[known[content]]
+    if kind != "binary":
+        hint = ": decode base64 into a column of binary first" if "string" in kind else ""
+        raise TypeError(f"content_column {content} must be binary (encoded images), got {kind}{hint}")
+    return ImageColumns(known[content], known[path])
 
 
 def list_images(config: JobConfig) -> FileImages | TableImages:
@@ -211,17 +275,23 @@ def _table(config: JobConfig) -> TableImages:
     if not files:
         raise ValueError(f"input {config.input} holds no file")
     dataset = ds.dataset(files, format="parquet", filesystem=filesystem, exclude_invalid_files=False)
-    content, names = str(config.content_column), dataset.schema.names
-    name = config.path_column or "path"
-    for option, column in (("content_column", content), ("path_column", name)):
-        if column not in names:
-            raise ValueError(f"{option} {column} is not a column of {config.input}; it has {', '.join(names)}")
-    kind = dataset.schema.field(content).type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise TypeError(f"content_column {content} must be binary (encoded images), got {kind}")
+    columns = image_columns(config, _kinds(dataset.schema))
     if dataset.count_rows() == 0:
         raise ValueError(f"input {config.input} holds no row")
-    return TableImages(dataset, content, name, config.label_regex)
+    for fragment in dataset.get_fragments():
+        image_columns(config, _kinds(fragment.physical_schema), fragment.path)
+    return TableImages(dataset, columns, config.label_regex)
+
+
+def _kinds(schema: pa.Schema) -> dict[tuple[str, ...], str]:
+    """The types of columns and of the fields of structs, for `image_columns`."""
+    kinds = {(field.name,): _kind(field.type) for field in schema}
+    structs = [field for field in schema if pa.types.is_struct(field.type)]
+    return {**kinds, **{(field.name, inner.name): _kind(inner.type) for field in structs for inner in field.type}}
+
+
+def _kind(kind: pa.DataType) -> str:
+    return "binary" if str(kind) in ("binary", "large_binary", "binary_view") else str(kind)
 
 
 def _cut(block: Block) -> Iterator[Block]:

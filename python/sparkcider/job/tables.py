@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparkcider.contents import PREVIEWS
+from sparkcider.job.parquet import open_parquet
 from sparkcider.job.source import KEYS
 from sparkcider.storage.files import RENAMED_IN_ONE_STEP, ArrowFiles, arrow_location, sync
 from sparkcider.storage.uri import scheme_of
@@ -174,16 +175,16 @@ def count_small_parts(parts: list[str]) -> int:
 
 def open_part(uri: str) -> pq.ParquetFile:
     """A part, for reading."""
-    filesystem, path = arrow_location(uri)
-    return pq.ParquetFile(filesystem.open_input_file(path))
+    return open_parquet(*arrow_location(uri))
 
 
 def groups_of(parts: Iterable[str], columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of parts, a row group at a time."""
+    """Some columns of parts, in their order: at most `GROUP_ROWS` of a row group at a time."""
     for uri in parts:
         with open_part(uri) as part:
             for group in range(part.num_row_groups):
-                yield part.read_row_group(group, columns=columns, use_threads=False)
+                for batch in part.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns, use_threads=False):
+                    yield pa.Table.from_batches([batch]).select(columns)
 
 
 def write_text(partial: Partial, table: str, form: str) -> None:

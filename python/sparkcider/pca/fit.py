@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkcider._native import Moments, Pca, PcaError, RandomizedPca
+from sparkcider.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,9 +104,8 @@ def iterated(collect: Callable[[bytes], RowSum[Sketch]], rules: RowRules, width:
         held = float(pca.explained_variance_ratio_[: spec.max_k].sum())
         raise PcaError(f"{spec.max_k} components hold {held:.4f} of the variance, not {spec.variance}: raise maxK")
     if not solver.exhausted and residual is not None and residual > TOLERANCE:
-        warnings.warn(
-            f"after {MOST_PASSES} passes a variance may still be off by {residual:.1e} of itself: the spectrum is flat",
-            stacklevel=2,
+        warn(
+            f"after {MOST_PASSES} passes a variance may still be off by {residual:.1e} of itself: the spectrum is flat"
         )
     return _reported(Fitted(pca, None, n_left_out))
 
@@ -125,10 +124,7 @@ def _residual(solver: RandomizedPca, spec: PcaSpec) -> float | None:
 def _reported(fitted: Fitted) -> Fitted:
     pca = fitted.pca
     if pca.n_components_ >= pca.n_samples_:
-        warnings.warn(
-            f"{pca.n_components_} components of {pca.n_samples_} rows: the ratios past rank {pca.rank_} are 0",
-            stacklevel=2,
-        )
+        warn(f"{pca.n_components_} components of {pca.n_samples_} rows: the ratios past rank {pca.rank_} are 0")
     _log.info(
         "PCA of %d rows x %d features by the %s solver: %d components",
         pca.n_samples_,

@@ -5,6 +5,8 @@ Like `worker`, nothing here names pyspark.
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -13,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkcider.columns import is_base64_image, shortened
 from sparkcider.contents import Contents
+from sparkcider.storage.uri import literal_path, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +32,10 @@ FIRST_ROWS = 16
 
 SLICE_BYTES = 32 << 20
 """Of the encoded images of a slice that were fetched: 256 of 12 megapixels would be a gigabyte."""
+
+
+LONGEST_NAME = 255
+"""Bytes of a file's name; a text up to this length is no path that is too long."""
 
 
 class Lists(NamedTuple):
@@ -126,12 +134,48 @@ def _fetched(batches: Iterator[pa.Array[Any]], in_flight: int) -> Iterator[Slice
     from sparkcider.storage.fetch import fetch  # its import of ssl costs a worker that has no paths 30 ms
 
     empty = True
-    with closing(fetch((path for batch in batches for path in batch.to_pylist()), in_flight=in_flight)) as files:
+    paths = (_path(text) for batch in batches for text in batch.to_pylist())
+    with closing(fetch(paths, in_flight=in_flight)) as files:
         for taken in file_slices(files, FIRST_ROWS):
             empty = False
             yield Contents.fetched(taken), None
     if empty:
         yield Contents.read(pa.array([], pa.binary())), None
+
+
+def _path(text: str | None) -> str | None:
+    """The text if it can be a path.
+
+    Base64 of a JPEG begins with `/9j/`, as an absolute path may: a text is refused only where there is no such file.
+
+    Raises:
+        TypeError: It is an image in base64, or longer than a path can be.
+    """
+    scheme = "" if text is None or text.startswith("/") else scheme_of(text)
+    if text is None or scheme not in ("", "file", "data"):
+        return text
+    local = literal_path(text) if scheme == "file" else text
+    if local.startswith("/") and len(local) <= LONGEST_NAME and not local.startswith("/9j/"):
+        return text
+    too_long = False
+    if local.startswith("/"):
+        try:
+            os.lstat(local)
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            too_long = getattr(error, "errno", None) == errno.ENAMETOOLONG
+        else:
+            return text
+    if is_base64_image(text):
+        raise TypeError(
+            f"expected a column of paths or of binary, got images in base64, such as {shortened(text)!r}: "
+            "decode them first, unbase64(...)"
+        )
+    if too_long:
+        raise TypeError(
+            f"expected a column of paths or of binary, got a text of {len(text):,} characters, more than a path can "
+            f"have, such as {shortened(text)!r}: base64 is decoded by unbase64(...)"
+        )
+    return text
 
 
 def file_slices(files: Iterable[Fetched], rows: int) -> Iterator[list[Fetched]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from sparkcider.notice import warn
 from sparkcider.spark.udf import EMBEDDING, embedding_names
 from sparkcider.storage.hadoop import is_classic
 
@@ -26,10 +26,9 @@ def warn_if_embedded_again(features: DataFrame, call: str) -> None:
         call: What reads it, such as `PCA.fit`.
     """
     if is_classic(features.sparkSession) and _embeds(features):
-        warnings.warn(
+        warn(
             f"{call} reads features that {EMBEDDING} makes: every image is embedded for this call, and again for each "
-            "other use of the features; to embed once, write them to Parquet and read that, or cache() them, before",
-            stacklevel=4,  # of `fit`, which calls `_fit`
+            "other use of the features; to embed once, write them to Parquet and read that, or cache() them, before"
         )
 
 

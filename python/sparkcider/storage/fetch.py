@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sparkcider.columns import shortened
 from sparkcider.error_kinds import NULL, UNREACHABLE
 from sparkcider.storage.faults import RETRIES, ReadError, tried_again
 from sparkcider.storage.https import HttpsConnections
@@ -172,7 +173,7 @@ class _Reader:
             schemes = ", ".join(f"{name}://" for name in SCHEMES)
             raise TypeError(
                 f"expected an absolute path or a URI such as s3://bucket/key (with one of {schemes}), "
-                f"got {redacted_uri(path)!r}"
+                f"got {shortened(redacted_uri(path))!r}"
             )
         return place_of(path, in_flight=self._in_flight, timeout=self._timeout)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pyarrow as pa
 
 from sparkcider.error_kinds import MISSING
+from sparkcider.notice import warn
 from sparkcider.storage.faults import ReadError, tried_again
 from sparkcider.storage.glob import compile_glob, has_wildcard, is_glob, split_braces, unescaped
 from sparkcider.storage.stores import info_of, listed, store_of
@@ -196,10 +197,7 @@ class _Local:
         """Says what was left out against the user's expectation."""
         if self._unreadable:
             count, example = len(self._unreadable), self._unreadable[0]
-            warnings.warn(
-                f"left out {count:,} names that are not UTF-8, which Spark cannot read, such as {example!r}",
-                stacklevel=3,
-            )
+            warn(f"left out {count:,} names that are not UTF-8, which Spark cannot read, such as {example!r}")
 
 
 def _scanned(folder: str) -> list[os.DirEntry[str]]:

@@ -75,12 +75,30 @@ fn fault(error: DecodingError) -> Error {
         DecodingError::LimitsExceeded => ErrorKind::TooLarge,
         DecodingError::Format(_) | DecodingError::Parameter(_) => ErrorKind::Damaged,
     };
-    Format::Png.fault(kind, error)
+    Format::Png.fault(kind, plain(&error.to_string()))
+}
+
+/// The codec's words; it writes a chunk as `ChunkType { type: IDAT, critical: true, ... }`, of which the name stays.
+fn plain(words: &str) -> String {
+    let mut parts = words.split("ChunkType { type: ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        let (fields, behind) = part.split_once(" }").unwrap_or((part, ""));
+        plain + fields.split(',').next().unwrap_or_default() + behind
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_is_called_by_its_name() {
+        let chunk = "ChunkType { type: IDAT, critical: true, private: false, reserved: false, safecopy: false }";
+        let words = format!("expected 0x1 have 0x2 while decoding {chunk} chunk.");
+        assert_eq!(plain(&words), "expected 0x1 have 0x2 while decoding IDAT chunk.");
+        assert_eq!(plain("unexpected end of file"), "unexpected end of file");
+    }
 
     #[test]
     fn a_raw_profile_is_hexadecimal_after_three_lines() {

@@ -20,9 +20,9 @@ function runSection() {
     made.append(columns);
   }
   if (run.errors) {
-    made.append(element("h3", {}, "Images that failed"), table("Images that failed, by reason", [
+    made.append(element("h3", {}, "Images that failed"), table("Images that failed, by kind", [
       { title: "images", value: (row) => row.count, number: true }, { title: "kind", value: (row) => row.kind },
-      { title: "reason", value: (row) => row.reason }, { title: "example", value: (row) => row.example },
+      { title: "such as", value: (row) => row.example }, { title: "whose reason is", value: (row) => row.reason },
     ], run.errors_by_reason ?? []));
   }
   made.append(settings(run));
