@@ -277,7 +277,7 @@ def _not_text(images: Any) -> Any:
         valid = [value.as_py() for value in images.drop_null()[:1]] if texts else []
     if texts:
         raise TypeError(
-            f"expected the bytes of image files, got {_type_name(images)} of text{_hint(valid[0] if len(valid) else '')}"
+            f"expected the bytes of image files, got {_type_name(images)} of text{_hint(valid[0] if valid else '')}"
         )
     return images
 

@@ -26,7 +26,7 @@ EXIT_CODES = """exit codes:
   0    done
   1    something failed
   2    the command is wrong: an option, a path, a model's file
-  3    more images failed than --max-error-rate allows
+  3    more images failed than --max-error-rate, or could not be read than --max-unread-rate allows
   129  stopped by SIGHUP: the terminal was closed
   130  stopped by SIGINT: Ctrl-C
   143  stopped by SIGTERM"""
@@ -34,6 +34,9 @@ EXIT_CODES = """exit codes:
 
 _ONE_LINE = (ValueError, TypeError, FileNotFoundError, FileExistsError, PermissionError)
 """Errors whose messages are ours, or those of the system: in one line."""
+
+_TOO_MANY = ("TooManyErrorsError", "TooManyUnreadError")
+"""Errors of exit code 3, by name: the job is imported by the commands that need it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +82,7 @@ def _run(options: argparse.Namespace, stop: Stop) -> int:
             for line in traceback.format_exc().rstrip().split("\n"):
                 say(line)
         say(f"sparkcider: {explain(error)}")
-        if type(error).__name__ == "TooManyErrorsError":  # the job is imported by the commands that need it
+        if type(error).__name__ in _TOO_MANY:
             return 3
         return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError)) else 1
     return code

@@ -21,9 +21,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from sparkcider.contents import PREVIEWS
+from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
-from sparkcider.job.counts import Counts, Example, check_error_rate
+from sparkcider.job.counts import Counts, Example, check_error_rate, check_unread_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.source import FileImages, checked, image_columns, with_labels
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
     from sparkcider.spark.worker import ModelFile
     from sparkcider.storage.files import Files
 
-_KEPT = "kept_path string, kept_label string, kept_length long, kept_modified long, kept_error_kind string"
-"""Columns of `DONE`, by other names than those of the features."""
+_KEPT = "kept_path string, kept_label string, kept_length long, kept_modified long, kept_error_kind string, now string"
+"""Columns of `resume.KEPT`, by other names than those of the features."""
 
 FETCHED = ("s3", "gs", "abfss")
 """Stores that a worker opens by itself, if it has credentials of its own."""
@@ -135,14 +136,21 @@ class SparkEngine:
         files = checked(with_labels(found, self._config), self._config)
         return SparkImages(files, files.found, fetched=self._fetches(files.keys["path"][0].as_py()))
 
-    def embed(self, images: SparkImages, partial: Partial) -> None:
+    def embed(self, images: SparkImages, partial: Partial, total: int) -> None:
         """Embeds all images and adds them to the table `features`, a wave after the other."""
-        done = errors = 0
+        done = errors = unread = 0
+        could_not_be_read = F.when(F.col("error_kind").isin(*FETCHING_KINDS), F.col("error"))
         with self._progress.counting(images.found["files"]) as count:
             for wave in self._waves(images):
                 metrics = Observation()
                 seconds = [F.sum(step).alias(step) for step in embedding.STEPS]
-                rows = wave.rows.observe(metrics, F.count("error").alias("errors"), *seconds)
+                rows = wave.rows.observe(
+                    metrics,
+                    F.count("error").alias("errors"),
+                    F.count(could_not_be_read).alias("unread"),
+                    F.min(could_not_be_read).alias("example"),
+                    *seconds,
+                )
 
                 def advance(share: float, before: int = done, files: int = wave.files) -> None:
                     count.raise_to(before + int(share * files))
@@ -154,6 +162,8 @@ class SparkEngine:
                 done, errors = done + wave.files, errors + metrics.get["errors"]
                 count.raise_to(done)
                 count.add(0, metrics.get["errors"])
+                unread += metrics.get["unread"]
+                check_unread_rate(self._config, total, unread, metrics.get["example"])
                 check_error_rate(self._config, done, errors)
 
     def count(self, partial: Partial) -> Counts:
@@ -172,13 +182,14 @@ class SparkEngine:
         return collected(self._features(folder, known).select(*DONE.names), DONE)
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
-        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
+        """Writes rows of a folder of features into `partial`: each of `resume.KEPT` once, or all as they are."""
         rows = self._features(folder, known)
         if kept is not None:
             keys = self._session.createDataFrame(list(zip(*(column.to_pylist() for column in kept.columns))), _KEPT)
             alike = [F.col(name).eqNullSafe(F.col(f"kept_{name}")) for name in DONE.names if name != "label"]
-            labelled = rows.drop("label").join(keys, reduce(and_, alike)).withColumnRenamed("kept_label", "label")
-            rows = labelled.select(*rows.columns).dropDuplicates(["path"])
+            matched = rows.join(keys, reduce(and_, alike)).drop("path", "label")
+            named = matched.withColumnsRenamed({"now": "path", "kept_label": "label"})
+            rows = named.select(*rows.columns).dropDuplicates(["path"])
         _append(rows, partial, "features")
 
     def reduce(self, partial: Partial) -> Pca:

@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -22,9 +22,10 @@ import pyarrow.compute as pc
 from sparkcider import FeatureExtractor, _native
 from sparkcider.columns import variable_lists
 from sparkcider.contents import extract_with_previews
+from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
-from sparkcider.job.counts import Counts, check_error_rate
+from sparkcider.job.counts import Counts, check_error_rate, check_unread_rate
 from sparkcider.job.look import LOOKED_AT, is_sampled
 from sparkcider.job.resume import DONE, Chosen, put_aside
 from sparkcider.job.source import TableImages, list_images, most_blocks
@@ -95,14 +96,14 @@ class EmbeddedEngine:
             self._progress.line(note)
         return images
 
-    def embed(self, images: FileImages | TableImages, partial: Partial) -> None:
+    def embed(self, images: FileImages | TableImages, partial: Partial, total: int) -> None:
         """Embeds all images and adds them to the table `features`."""
         workers = min(self._n_workers, most_blocks(images.found))  # a twin costs as long as the first extractor
         while len(self._extractors) < workers:
             self._extractors.append(self._extractors[0].twin())
         writer = PartWriter(partial, "features", FEATURES)
         with self._progress.counting(images.found["files"]) as count, writer:
-            work = _Embedding(images.blocks, writer, count, workers, self._config)
+            work = _Embedding(images.blocks, writer, count, workers, self._config, total)
             work.run(self._extractors)
         self._reading, self._writing = work.reading, writer.seconds
         if tables.count_small_parts(parts_of(partial, "features")) > SMALL_PARTS:
@@ -121,7 +122,7 @@ class EmbeddedEngine:
         return pa.concat_tables([DONE.empty_table(), *groups_of(parts_in(folder, known), DONE.names)])
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None, known: set[str] | None = None) -> None:
-        """Writes rows of a folder of features into `partial`: each of `kept` (`DONE`) once, or all as they are."""
+        """Writes rows of a folder of features into `partial`: each of `resume.KEPT` once, or all as they are."""
         target = partial.child("features")
         partial.files.make_folder(target)
         if kept is None:
@@ -225,13 +226,15 @@ class _Embedding:
         count: ImageCount,
         n_workers: int,
         config: JobConfig,
+        total: int,
     ) -> None:
         self.reading = 0.0
-        self._config = config
+        self._config, self._total, self._unread = config, total, 0
         self._blocks, self._writer, self._count = blocks, writer, count
         self._ahead: Queue[Block | None] = Queue(BLOCKS_AHEAD * n_workers)
         self._budget = machine.MemoryBudget(machine.IMAGE_BYTES * n_workers)
         self._stop = Event()
+        self._counting = Lock()
         self._faults: list[BaseException] = []
 
     def run(self, extractors: list[FeatureExtractor]) -> None:
@@ -297,9 +300,18 @@ class _Embedding:
                 return
             (features, errors, kinds), previews = self._extracted(extractor, block)
             columns = [*block.keys.columns, variable_lists(features), errors, kinds, *previews]
-            self._writer.add(pa.RecordBatch.from_arrays(columns, schema=FEATURES))
+            rows = pa.RecordBatch.from_arrays(columns, schema=FEATURES)
+            self._writer.add(rows)
             self._count.add(len(errors), len(errors) - errors.null_count)
+            self._check_unread(rows)
             check_error_rate(self._config, self._count.done, self._count.errors)
+
+    def _check_unread(self, rows: pa.RecordBatch) -> None:
+        unread = rows["error"].filter(pc.is_in(rows["error_kind"], value_set=pa.array(list(FETCHING_KINDS))))
+        if len(unread):
+            with self._counting:
+                self._unread += len(unread)
+            check_unread_rate(self._config, self._total, self._unread, unread[0].as_py())
 
     def _extracted(self, extractor: FeatureExtractor, block: Block) -> Any:
         """Waits for the memory; one image at a time is decoded, so the largest one counts."""

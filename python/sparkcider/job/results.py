@@ -12,6 +12,7 @@ stops a writer that has lost its lock from ending what it had begun.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ SUMMARY = "summary.json"
 
 TABLES = ("features", "pca")
 """Folders of parts."""
+
+ASIDE = re.compile("features-[0-9a-f]{8}")
+"""Names of folders of features that are being written again."""
 
 # What an older result must hold before it is replaced: a mistyped --output must not cost a home folder.
 _MARKS = (SUMMARY, "features")
@@ -63,7 +67,12 @@ class Partial:
 
     def has_features(self) -> bool:
         """Whether a part of the features is finished: then there is something to go on with."""
-        return bool(self._found("features"))
+        return any(self.found(name) for name in self.feature_folders())
+
+    def feature_folders(self) -> list[str]:
+        """The names of the folders with features: the result's own, then those that are being written again."""
+        names = self.files.children(self.uri) if self.files.exists(self.uri) else []
+        return sorted(name for name in names if name == "features" or ASIDE.fullmatch(name))
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a small file of the result, in UTF-8."""
@@ -82,7 +91,7 @@ class Partial:
 
     def adopt(self, table: str) -> None:
         """Takes the parts that are in a table's folder now as found, or as written by this run."""
-        self.parts[table].update(self._found(table))
+        self.parts[table].update(self.found(table))
 
     def move_table(self, table: str, name: str) -> None:
         """Gives a table's folder another name."""
@@ -98,7 +107,8 @@ class Partial:
             return True
         return len(below) == 1 and (below[0] in self.parts[folder] or below[0].startswith("_"))  # Spark's `_SUCCESS`
 
-    def _found(self, table: str) -> list[str]:
+    def found(self, table: str) -> list[str]:
+        """The names of the finished parts that are in a table's folder now."""
         folder = self.child(table)
         names = self.files.children(folder) if self.files.exists(folder) else []
         return [name for name in names if name.endswith(".parquet")]
@@ -110,6 +120,7 @@ class _Fenced:
     def __init__(self, files: Files, lock: Lock) -> None:
         self._files, self._lock = files, lock
         self.read, self.exists, self.children, self.walk = files.read, files.exists, files.children, files.walk
+        self.modified = files.modified
 
     def write(self, uri: str, content: bytes) -> None:
         self._lock.check()

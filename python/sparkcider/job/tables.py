@@ -41,7 +41,8 @@ TEXT_COLUMNS = {"features": ("path", "label", "features", "error", "error_kind")
 PART_BYTES, PART_SECONDS = 128 << 20, 60.0
 """When a part is closed. What is not in a closed part is lost if the process dies."""
 
-_OPEN = ".open"
+OPEN = ".open"
+"""Ends the name of a part that is being written."""
 
 GROUP_ROWS, GROUP_BYTES = 1024, 16 << 20
 """Rows that are written at a time, and read at a time by what follows."""
@@ -73,7 +74,7 @@ class PartWriter:
         self._waiting_rows = self._waiting_bytes = 0
         partial.files.make_folder(self._folder)
         for name in partial.files.children(self._folder):
-            if name.endswith(_OPEN):  # of a run that was killed
+            if name.endswith(OPEN):  # of a run that was killed
                 partial.files.remove(f"{self._folder}/{name}")
         self._name = partial.new_part(table)
 
@@ -152,7 +153,7 @@ class PartWriter:
     def _open_uri(self) -> str:
         # An object of a store appears when it is closed, so it has its name from the start.
         uri = f"{self._folder}/{self._name}"
-        return f"{uri}{_OPEN}" if scheme_of(uri) in RENAMED_IN_ONE_STEP else uri
+        return f"{uri}{OPEN}" if scheme_of(uri) in RENAMED_IN_ONE_STEP else uri
 
 
 def parts_in(folder: str, known: Container[str] | None = None) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
