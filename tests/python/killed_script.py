@@ -83,4 +83,4 @@ if __name__ == "__main__":
         set_clock(float(os.environ["SPARKCIDER_TEST_CLOCK"]))
     if "SPARKCIDER_TEST_KILL" in os.environ:
         kill_after(int(os.environ["SPARKCIDER_TEST_KILL"]), float(os.environ.get("SPARKCIDER_TEST_DELAY", "0")))
-    sys.exit(cli.main(sys.argv[1:]))
+    sys.exit(cli.main())
