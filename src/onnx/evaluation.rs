@@ -15,7 +15,7 @@ use super::wire::{
 };
 use crate::{Error, Result};
 
-/// Operators of the ONNX standard whose values are drawn anew in each run.
+/// Operators of the ONNX standard whose values differ in each run.
 const RANDOM: [&str; 6] =
     ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
 

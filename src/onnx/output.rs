@@ -1,7 +1,5 @@
 //! The output of a network to one vector per image.
 
-use std::iter;
-
 use super::choice::HIDDEN_STATE;
 use super::input::shape_text;
 use super::metadata::{Metadata, Origin, Said};
@@ -93,10 +91,16 @@ impl Output {
         }
     }
 
+    /// `pooling`, if it is said of this output: what a description says is about the one that its library knows.
+    fn pooling(&self) -> Option<Said<Pooling>> {
+        self.pooling.filter(|said| said.origin != Origin::Description || self.name == HIDDEN_STATE)
+    }
+
     /// `pooling` of a map.
     fn map_pooling(&self) -> Result<Pooling> {
         let Self { model, name, .. } = self;
-        match self.pooling.filter(|said| said.origin != Origin::Description) {
+        let is_of_maps = |said: &Said<Pooling>| !matches!(said.value, Pooling::Cls | Pooling::MeanTokens);
+        match self.pooling().filter(|said| said.origin != Origin::Description || is_of_maps(said)) {
             Some(Said { value: value @ (Pooling::Cls | Pooling::MeanTokens), origin }) => {
                 let expected = format!("avg, max or flatten, as output '{name}' of {model} is a feature map");
                 self.refuse(origin, "pooling", expected, value.to_string())
@@ -109,8 +113,7 @@ impl Output {
     fn tokens(&self, shape: &[i64], count: usize, size: (u32, u32)) -> Result<Reading> {
         let Self { model, name, .. } = self;
         let tokens = format!("output '{name}' of {model} has tokens, {}", any_batch(shape));
-        // what a description says is about the tokens that its library knows
-        let said = self.pooling.filter(|said| said.origin != Origin::Description || name == HIDDEN_STATE);
+        let said = self.pooling();
         let prefix = || self.prefix_tokens(count, size);
         let expected = "cls, mean_tokens, avg, max or flatten";
         let required = |reason: String| Error::Required { name: "pooling", expected, reason };
@@ -118,25 +121,21 @@ impl Output {
             Some(said) => said.value,
             None if name == HIDDEN_STATE && prefix()?.is_some_and(|prefix| prefix > 0) => Pooling::Cls,
             None => {
-                let library = self.library.iter().filter(|_| name == HIDDEN_STATE);
-                let reasons: Vec<&str> = iter::once(tokens.as_str()).chain(library.map(String::as_str)).collect();
-                return Err(required(reasons.join("; ")));
+                let library = self.library.as_ref().filter(|_| name == HIDDEN_STATE);
+                return Err(required(library.map_or(tokens.clone(), |library| format!("{tokens}; {library}"))));
             }
         };
         if !matches!(pooling, Pooling::Cls | Pooling::MeanTokens) {
             return Ok(Reading::Tokens(0..count, pooling));
         }
         match (pooling, prefix()?) {
-            (Pooling::Cls, Some(0)) => match said {
-                Some(Said { origin, .. }) if origin != Origin::Description => {
-                    let expected =
-                        format!("mean_tokens, avg, max or flatten, as {tokens}, and none before its patches");
-                    self.refuse(origin, "pooling", expected, pooling.to_string())
-                }
-                _ => {
-                    Err(required(format!("{tokens}, and not the class token that the library of its model_type takes")))
-                }
-            },
+            (Pooling::Cls, Some(0)) if said.is_some_and(|said| said.origin == Origin::Description) => {
+                Err(required(format!("{tokens}, and not the class token that the library of its model_type takes")))
+            }
+            (Pooling::Cls, Some(0)) => {
+                let expected = format!("mean_tokens, avg, max or flatten, as {tokens}, and none before its patches");
+                self.refuse(said.map_or(Origin::User, |said| said.origin), "pooling", expected, pooling.to_string())
+            }
             (Pooling::Cls, _) => Ok(Reading::Tokens(0..1, pooling)),
             (_, Some(prefix)) => Ok(Reading::Tokens(prefix..count, pooling)),
             (_, None) => Err(Error::Required {

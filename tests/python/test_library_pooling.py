@@ -12,9 +12,10 @@ import pytest
 from hub_networks import AXES, DIM, OPTIONS, PATCHES, clip, described, matrix, onnx, reference, save, vit
 from onnx_nets import new_net
 
-from sparkcider import FeatureExtractor, models
+from sparkcider import FeatureExtractor, ModelError, models
 from sparkcider.cli import main
 from sparkcider.models.descriptions.families import FAMILIES, family
+from sparkcider.models.export.huggingface import pooled_as
 from sparkcider.models.quantize import _metadata
 
 ASKED = r"^pooling is required \(cls, mean_tokens, avg, max or flatten\): output 'last_hidden_state' of .* has tokens, "
@@ -187,6 +188,33 @@ def test_the_page_on_models_has_the_table_of_libraries():
         if pooling != "`pooling`" and kind.strip("| ").startswith("`")
     }
     assert written == {kind: (pooling or "none", behind or "-") for kind, (pooling, behind) in FAMILIES.items()}
+
+
+def test_an_export_without_a_pooler_takes_what_its_library_takes():
+    tokens = np.random.default_rng(0).normal(size=(2, 5, 3))
+    maps = tokens.reshape(2, 3, 5, 1)
+    np.testing.assert_array_equal(pooled_as(tokens, {"model_type": "vit"}), tokens[:, 0])
+    np.testing.assert_array_equal(pooled_as(tokens, {"model_type": "ijepa"}), tokens.mean(axis=1))
+    np.testing.assert_array_equal(pooled_as(maps, {"model_type": "segformer"}), maps.mean(axis=(2, 3)))
+    for kind in ("poolformer", "vit_mae", "siglip_vision_model", None):
+        with pytest.raises(ModelError, match=f"^a network of model_type {kind} gives no pooler_output, "):
+            pooled_as(maps, {"model_type": kind})
+    with pytest.raises(ModelError, match="model_type pvt gives no pooler_output"):
+        pooled_as(maps, {"model_type": "pvt"})
+
+
+def test_a_map_takes_the_pooling_of_its_library(tmp_path: Path):
+    made, kind = new_net(), onnx.TensorProto.FLOAT
+    words = {"kernel_shape": [16, 16], "strides": [16, 16]}
+    made.add("Conv", ["pixel_values", made.floats(DIM, 3, 16, 16)], "last_hidden_state", **words)
+    outputs: dict[str, Any] = {"last_hidden_state": (kind, ["N", DIM, 3, 3])}
+    path = save(made, tmp_path / "model.onnx", {"pixel_values": (kind, AXES)}, outputs)
+    for config, pooling in (
+        ({}, "avg"),
+        ({"model_type": "resnet"}, "avg"),
+        ({"model_type": "efficientnet", "pooling_type": "max"}, "max"),
+    ):
+        assert FeatureExtractor(of_type(path, **config), **OPTIONS).outputs == {"last_hidden_state": pooling}
 
 
 def test_what_is_no_config_of_a_known_family_is_left_alone(tmp_path: Path):
