@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::image::RgbImage;
 use crate::image::resize::Resizer;
-use crate::onnx::{Graph, Metadata, ModelFile, Network, Runtime, describe, input_len};
+use crate::onnx::{Graph, Metadata, ModelFile, Network, Runtime, classifier_doubt, describe, input_len};
 use crate::options::{Layers, Options};
 use crate::pooling::{Pooling, l2_normalize};
 use crate::preprocessing::Preprocessing;
@@ -31,6 +31,8 @@ pub struct FeatureExtractor {
     network: Option<Network>,
     /// D of each output of the network, or the one of the pixels.
     dims: Vec<usize>,
+    /// What is wrong with the output that is taken because nobody names one.
+    doubt: Option<String>,
     /// Whether several layers were requested, be it a list of one.
     is_several: bool,
     /// Whether each vector is divided by its norm.
@@ -61,10 +63,12 @@ impl FeatureExtractor {
         let preprocessing = Preprocessing::resolve(network.input(), &metadata, options)?;
         let l2_normalize = metadata.or_said("l2_normalize", options.l2_normalize, parse_l2_normalize)?;
         let chunk = network.chunk(preprocessing.size());
+        let is_named = options.layer.is_some() || metadata.or_said("output_name", None, |_| Ok(()))?.is_some();
         let mut extractor = Self {
             resizer: Resizer::default(),
             network: Some(network),
             dims: Vec::new(),
+            doubt: if is_named { None } else { classifier_doubt(&graph) },
             is_several: matches!(options.layer, Some(Layers::Several(_))),
             l2_normalize: l2_normalize.is_some_and(|said| said.value),
             chunk,
@@ -115,6 +119,7 @@ impl FeatureExtractor {
             resizer: Resizer::default(),
             network: self.network.as_mut().map(|network| network.twin(size)).transpose()?,
             dims: self.dims.clone(),
+            doubt: self.doubt.clone(),
             is_several: self.is_several,
             l2_normalize: self.l2_normalize,
             chunk: self.chunk,
@@ -130,6 +135,7 @@ impl FeatureExtractor {
             resizer: Resizer::default(),
             network: None,
             dims: vec![embedding_dim],
+            doubt: None,
             is_several: false,
             l2_normalize: false,
             chunk: 1,
@@ -156,6 +162,12 @@ impl FeatureExtractor {
     #[must_use]
     pub fn outputs(&self) -> Vec<(&str, Option<Pooling>)> {
         self.network.iter().flat_map(Network::poolings).collect()
+    }
+
+    /// What is wrong with the output that is taken because nobody names one, in a sentence: it is a classifier's.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     /// Whether each vector is divided by its Euclidean norm.

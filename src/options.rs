@@ -68,11 +68,13 @@ pub struct Options {
     pub layout: Option<Layout>,
     /// Default: the normalisation's own order.
     pub color_order: Option<ColorOrder>,
-    /// Output tensor to take, or several; default: `image_embeds`, `pooler_output`, `last_hidden_state`, else the first output.
+    /// Output tensor to take, or several; default: `image_embeds`, `pooler_output`, `last_hidden_state`, else the first output, unless that is
+    /// one of several maps or tensors of tokens.
     pub layer: Option<Layers>,
     /// Where a 4-D output has its channels, if the graph does not tell.
     pub layer_layout: Option<Layout>,
-    /// How an output that is not a vector becomes one. Default: the mean of a 4-D output, the class token of `last_hidden_state`.
+    /// How an output that is not a vector becomes one. Default: the mean of a 4-D output; of `last_hidden_state` what the description
+    /// says of its library, else the class token where the graph shows one.
     pub pooling: Option<Pooling>,
     /// Tokens before those of the patches, which [`Pooling::MeanTokens`] leaves out, in [`PREFIX_TOKENS`]; default: as the graph
     /// tells.
@@ -90,7 +92,8 @@ pub struct Options {
     /// RGB colour under transparent pixels and, without a `fill_color`, of bars. Default: alpha is dropped, bars are black.
     pub background: Option<[u8; 3]>,
     /// What a file beside the model says of the preparation, under the names and in the spelling of the metadata. It
-    /// overrides the model's own metadata.
+    /// overrides the model's own metadata. `source` is the file, for messages. `pooling` is that of the model's library for
+    /// `last_hidden_state`, and does not override the metadata; in its place `library` is a sentence for the message that asks for one.
     pub description: Vec<(String, String)>,
 }
 

@@ -49,6 +49,7 @@ impl Preprocessing {
         let size = options.input_size.unwrap_or((PIXELS_SIDE, PIXELS_SIDE));
         let normalization = options.normalization.unwrap_or(Normalization::Unit);
         let layout = options.layout.unwrap_or(Layout::Nhwc);
+        check_given(options)?;
         Self::decide(&metadata, options, size, Filter::Nearest, layout, normalization)
     }
 
@@ -58,6 +59,7 @@ impl Preprocessing {
     /// [`Error::Option`] if the user's value of an option is out of its range, is not the graph's or has no effect;
     /// [`Error::Required`] if the normalisation or the size is said nowhere; [`Error::Model`] if the file's value is wrong.
     pub(crate) fn resolve(input: &InputSpec, metadata: &Metadata, options: &Options) -> Result<Self> {
+        check_given(options)?;
         let size = input_size(input, metadata, options.input_size)?;
         let said = metadata.or_said("normalization", options.normalization, str::parse)?;
         let normalization = input.normalization(metadata, said)?.ok_or_else(|| Error::Required {
@@ -66,6 +68,7 @@ impl Preprocessing {
             reason: format!("{} does not say how its pixels are scaled", metadata.model()),
         })?;
         Self::decide(metadata, options, size, Filter::default(), input.layout, normalization)
+            .map_err(|error| metadata.blame(error, |name| is_given(options, name)))
     }
 
     fn decide(
@@ -209,7 +212,7 @@ impl Fitting<'_> {
                 name: "input_size",
                 expected: format!(
                     "({height}, {width}), which {} says with a resize_size of {:?}; or give resize_size, too",
-                    metadata.model(),
+                    metadata.place(said.origin),
                     said.value
                 ),
                 found: format!("{size:?}"),
@@ -241,6 +244,33 @@ fn refuse_without_effect(name: &'static str, user: Option<&impl ToString>, reaso
     user.map_or(Ok(()), |found| {
         Err(Error::Option { name, expected: format!("left out, {reason}"), found: found.to_string() })
     })
+}
+
+/// Refuses a mean and std of the user that are levels, and a std that divides by nothing. What a file says may be any.
+fn check_given(options: &Options) -> Result<()> {
+    let Some(Normalization::MeanStd { mean, std }) = options.normalization else { return Ok(()) };
+    let expected = if mean.iter().any(|&mean| mean > 1.0) {
+        "(mean, std) of values in [0, 1]: divide by 255"
+    } else if std.iter().any(|&std| std <= 0.0) {
+        "(mean, std) with a std over 0"
+    } else {
+        return Ok(());
+    };
+    let found = Normalization::MeanStd { mean, std }.to_string();
+    Err(Error::Option { name: "normalization", expected: expected.to_owned(), found })
+}
+
+/// Whether the user gives the option `name` of the preparation.
+fn is_given(options: &Options, name: &str) -> bool {
+    match name {
+        "input_size" => options.input_size.is_some(),
+        "resize_size" => options.resize_size.is_some(),
+        "crop_ratio" => options.crop_ratio.is_some(),
+        "filter" => options.filter.is_some(),
+        "resize_dtype" => options.resize_dtype.is_some(),
+        "normalization" => options.normalization.is_some(),
+        _ => true,
+    }
 }
 
 fn value<T>(said: Said<T>) -> T {

@@ -145,6 +145,13 @@ def feature_column(features: Any) -> Any:
     raise TypeError(f"expected {FEATURES}; got {_type_name(features)}{sparse}")
 
 
+def column_names(features: Any) -> list[Any] | None:
+    """The names of the columns of a data frame of numbers; None for other rows of features."""
+    if not _is_frame(features) or _numbers(features.head(0)) is None:
+        return None
+    return list(features.columns)
+
+
 def is_arrow(given: Any) -> bool:
     """Whether an object is a column or a table of Arrow's own kind; data frames and pandas Series are not.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkcider import _native
-from sparkcider._native import ModelError
 from sparkcider.notebook_html import facts_table
 from sparkcider.options import check_names
 from sparkcider.storage.uri import redacted_uri
@@ -49,15 +49,17 @@ class FeatureExtractor(_native.FeatureExtractor):
         layout: `NCHW` or `NHWC`. Default: from the graph.
         color_order: `RGB` or `BGR`. Default: the normalization's own.
         pooling: How an output that is not a vector becomes one. Of a feature map `avg` (default), `max` or `flatten`.
-            Of the tokens of a transformer, (N, T, D), also `cls`, the class token, which is the default of
-            `last_hidden_state`, or `mean_tokens`, the mean of those that are patches; `avg` and `max` are of all
-            tokens. Tokens of another name have no default.
+            Of the tokens of a transformer, (N, T, D), also `cls`, the class token, or `mean_tokens`, the mean of those
+            that are patches; `avg` and `max` are of all tokens. The default of `last_hidden_state` is what the library
+            of the `model_type` in a `config.json` beside the file takes, else `cls` where the graph shows a class
+            token. Other tokens have no default: it must be given.
         prefix_tokens: For `mean_tokens` only: how many tokens come before those of the patches (class, registers), 0 to
             1,024. Default: from the graph; must be given where it does not tell.
         layer: Name of the output, or of any tensor inside the graph, to take. Default: the output `image_embeds`, else
-            `pooler_output`, else `last_hidden_state`, else the first. A list of names takes several in one pass:
-            features are then a struct with a column for each (`layer_dims` has their lengths), and `pooling` and
-            `layer_layout` are those of all that are not vectors. `outputs` says what was taken.
+            `pooler_output`, else `last_hidden_state`, else the first; must be given where that is one of several
+            maps or tensors of tokens. The classes of a classifier are taken with a warning. A list of names takes
+            several in one pass: features are then a struct with a column for each (`layer_dims` has their lengths), and
+            `pooling` and `layer_layout` are those of all that are not vectors. `outputs` says what was taken.
         layer_layout: `NCHW` or `NHWC`: where an output that is a feature map has its channels. Must be given where the
             operators of the graph do not tell.
         l2_normalize: Divide each vector by its Euclidean norm; a zero vector stays zero. Default: from the model
@@ -105,12 +107,9 @@ class FeatureExtractor(_native.FeatureExtractor):
             path = resolve(model)
         native: dict[str, Any] = {**options}
         description = descriptions.describe(path, native.pop("preprocessing", None))
-        try:
-            extractor = super().__new__(cls, path, description=description.entries if description else (), **native)
-        except (ModelError, ValueError) as error:
-            if description is None:
-                raise
-            raise type(error)(f"{error}; {description.source} describes its preparation") from error
+        extractor = super().__new__(cls, path, description=description.native() if description else (), **native)
+        if extractor._doubt is not None:
+            warnings.warn(f"features of {name}: {extractor._doubt}", stacklevel=2)
         if os.fspath(path) != "pixels":
             options["preprocessing"] = description or descriptions.NONE
         extractor._model, extractor._options = name, options

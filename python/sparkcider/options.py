@@ -48,11 +48,16 @@ class Description:
 
     Attributes:
         source: The file.
-        entries: Names of options with their values, spelled as the metadata of a model file.
+        entries: Names of options with their values, spelled as the metadata of a model file; `library` in place of
+            `pooling` is a sentence on a pooling that none of the options is.
     """
 
     source: str
     entries: tuple[tuple[str, str], ...]
+
+    def native(self) -> tuple[tuple[str, str], ...]:
+        """What the native extractor takes: the entries, and the file for messages."""
+        return (("source", self.source), *self.entries)
 
 
 def check_names(given: Iterable[str]) -> None:

@@ -1,7 +1,8 @@
 //! The tensors that are taken of a network: those that are named, else the one that usually holds the embedding.
 
 use super::cut::Cut;
-use super::graph::{self, Graph};
+use super::graph::{self, Declared, Graph};
+use super::input::shape_text;
 use super::metadata::{Metadata, Origin, Said};
 use crate::options::Layers;
 use crate::{Error, Result};
@@ -11,6 +12,9 @@ pub(super) const HIDDEN_STATE: &str = "last_hidden_state";
 
 /// What they call the embedding of an image, in the order in which it is looked for.
 const EMBEDDINGS: [&str; 3] = ["image_embeds", "pooler_output", HIDDEN_STATE];
+
+/// Axes of an output of vectors: (N, D).
+const VECTOR_RANK: usize = 2;
 
 /// The tensors to take of a graph, and what is changed in its file so that a session gives them.
 #[derive(Clone, Debug)]
@@ -56,11 +60,31 @@ impl Choice {
     }
 }
 
-/// The output that holds the embedding of an image, by its name; the first where none has one of the usual names.
+/// The output that holds the embedding of an image, by its name; else the first if it is the only one or has vectors. `None` where
+/// it is one of several maps or tensors of tokens.
 #[must_use]
-pub fn usual_output(graph: &Graph) -> &str {
+pub fn usual_output(graph: &Graph) -> Option<&str> {
     let name_of = |known: &&str| graph.outputs.iter().find(|output| output.name == **known);
-    EMBEDDINGS.iter().find_map(name_of).or(graph.outputs.first()).map_or("", |output| output.name.as_str())
+    let is_certain = |output: &&Declared| {
+        graph.outputs.len() == 1 || output.shape.as_ref().is_some_and(|shape| shape.len() == VECTOR_RANK)
+    };
+    let first = || graph.outputs.first().filter(is_certain);
+    EMBEDDINGS.iter().find_map(name_of).or_else(first).map(|output| output.name.as_str())
+}
+
+/// The error of several maps or tensors of tokens of which none has a usual name.
+fn no_usual_output(graph: &Graph, model: &str) -> Error {
+    let shape = |dims: &Vec<i64>| shape_text(dims);
+    let outputs = graph.outputs.iter().map(|output| {
+        let shape = output.shape.as_ref().map_or_else(|| "(of any rank)".to_owned(), shape);
+        format!("{} {shape}", output.name)
+    });
+    let (outputs, usual) = (outputs.collect::<Vec<_>>().join(", "), EMBEDDINGS.join(", "));
+    Error::Required {
+        name: "layer",
+        expected: "the name of a tensor",
+        reason: format!("{model} has several outputs, {outputs}, and none is called {usual}"),
+    }
 }
 
 fn names(graph: &Graph, metadata: &Metadata, layer: Option<&Layers>) -> Result<Vec<String>> {
@@ -69,12 +93,14 @@ fn names(graph: &Graph, metadata: &Metadata, layer: Option<&Layers>) -> Result<V
         Some(Layers::Several(names)) => ("layer", Origin::User, names.clone()),
         None => match metadata.or_said("output_name", None, |text| Ok(text.to_owned()))? {
             Some(Said { value, origin }) => ("output_name", origin, vec![value]),
-            None => return Ok(vec![usual_output(graph).to_owned()]),
+            None => {
+                let usual = usual_output(graph).ok_or_else(|| no_usual_output(graph, metadata.model()))?;
+                return Ok(vec![usual.to_owned()]);
+            }
         },
     };
     let outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
-    let refuse =
-        |expected: &str, found: String| Err(origin.refuse(metadata.model(), option, expected.to_owned(), found));
+    let refuse = |expected: &str, found: String| Err(metadata.refuse(origin, option, expected.to_owned(), found));
     for (at, name) in names.iter().enumerate() {
         if !outputs.contains(&name.as_str()) && graph.tensors().all(|tensor| tensor.name != *name) {
             let known = format!("a tensor of the model's graph, such as its outputs ({})", outputs.join(", "));

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use super::graph::{Declared, Graph};
+use super::graph::{Declared, Graph, NodeProto};
 use super::wire::{Change, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT, MODEL_GRAPH, edit};
 
 /// What is to be kept of a graph.
@@ -56,6 +56,11 @@ impl Cut {
             }
         }
         Self { nodes: kept, tensors: tensors.into_iter().map(str::to_owned).collect(), outputs: outputs.to_vec() }
+    }
+
+    /// The operators of `graph` that are kept.
+    pub(super) fn nodes<'a>(&self, graph: &'a Graph) -> impl Iterator<Item = &'a NodeProto> {
+        graph.nodes().iter().enumerate().filter(|(at, _)| self.nodes.contains(at)).map(|(_, node)| node)
     }
 
     /// The inputs of `graph` that are kept.

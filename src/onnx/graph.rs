@@ -19,6 +19,19 @@ struct ModelProto {
     opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
     metadata_props: Vec<StringStringEntryProto>,
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<FunctionProto>,
+}
+
+/// An operator that the file itself defines.
+#[derive(Message)]
+pub(super) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, repeated, tag = "7")]
+    pub node: Vec<NodeProto>,
+    #[prost(string, tag = "10")]
+    domain: String,
 }
 
 #[derive(Message)]
@@ -80,12 +93,20 @@ impl NodeProto {
     /// The tensors that the operator reads: its inputs, and what the graphs inside of it (`If`, `Loop`) take from outside.
     pub(super) fn reads(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.input.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
-        let inner = self.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-        for graph in inner {
+        for graph in self.graphs() {
             names.extend(graph.node.iter().flat_map(NodeProto::reads));
             names.extend(graph.output.iter().map(|output| output.name.as_str()));
         }
         names
+    }
+
+    /// The operators of the graphs inside of it.
+    pub(super) fn inner_nodes(&self) -> impl Iterator<Item = &Self> {
+        self.graphs().flat_map(|graph| &graph.node)
+    }
+
+    fn graphs(&self) -> impl Iterator<Item = &GraphProto> {
+        self.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
     }
 
     /// The axes of what a `Constant` gives; no axes where it gives a number.
@@ -186,6 +207,7 @@ pub struct Graph {
     /// Whether weights are bfloat16.
     pub(super) has_bfloat16: bool,
     nodes: Vec<NodeProto>,
+    functions: Vec<FunctionProto>,
     weight_dims: HashMap<String, Vec<i64>>,
 }
 
@@ -204,7 +226,7 @@ impl Graph {
             model: model.to_owned(),
             reason: format!("cannot read ONNX graph: {reason}"),
         };
-        let ModelProto { ir_version, graph, opset_import, metadata_props } =
+        let ModelProto { ir_version, graph, opset_import, metadata_props, functions } =
             ModelProto::decode(onnx).map_err(|error| fault(error.to_string()))?;
         let graph =
             graph.filter(|graph| !graph.node.is_empty()).ok_or_else(|| fault("there is no graph in it".to_owned()))?;
@@ -227,6 +249,7 @@ impl Graph {
             weights_as_inputs: if ir_version < 4 { 0 } else { weights.len() },
             has_bfloat16,
             nodes: graph.node,
+            functions,
             weight_dims,
         })
     }
@@ -246,6 +269,11 @@ impl Graph {
         &self.nodes
     }
 
+    /// The function of the file that an operator calls, if it is one.
+    pub(super) fn function_of(&self, node: &NodeProto) -> Option<&FunctionProto> {
+        self.functions.iter().find(|function| function.name == node.op_type && function.domain == node.domain)
+    }
+
     /// Whether the range of values is found at run time, over all images of a run together: then each one's features depend on
     /// those beside it.
     pub(super) fn is_dynamically_quantized(&self) -> bool {
@@ -255,6 +283,11 @@ impl Graph {
     /// The axes of a weight or constant; `None` for a tensor that is computed.
     pub(super) fn weight_dims(&self, name: &str) -> Option<&[i64]> {
         self.weight_dims.get(name).map(Vec::as_slice)
+    }
+
+    /// The operator that gives a tensor; `None` for an input or a weight.
+    pub(super) fn giver(&self, name: &str) -> Option<&NodeProto> {
+        self.nodes.iter().find(|node| node.output.iter().any(|output| output == name))
     }
 
     /// The operators that read a tensor.

@@ -48,7 +48,7 @@ impl InputSpec {
         let said = metadata.or_said("layout", layout, str::parse)?;
         let layout = match said {
             None if a < 0 && c != 3 && is_channels_first() => Layout::Nchw,
-            said => input_layout(dims, [a, c], metadata.model(), said)?,
+            said => input_layout(dims, [a, c], metadata, said)?,
         };
         let (height, width) = if layout == Layout::Nchw { (b, c) } else { (a, b) };
         Ok(Self {
@@ -74,7 +74,7 @@ impl InputSpec {
             Some(Said { value, origin }) if value != Normalization::Raw => {
                 let model = metadata.model();
                 let expected = format!("raw or left out, as {model} takes levels (uint8)");
-                Err(origin.refuse(model, "normalization", expected, value.to_string()))
+                Err(metadata.refuse(origin, "normalization", expected, value.to_string()))
             }
             _ => Ok(Some(Normalization::Raw)),
         }
@@ -91,7 +91,13 @@ impl InputSpec {
 }
 
 /// Where an input of shape `dims` has its channels; `first` and `last` are its axes 1 and 3.
-fn input_layout(dims: &[i64], [first, last]: [i64; 2], model: &str, said: Option<Said<Layout>>) -> Result<Layout> {
+fn input_layout(
+    dims: &[i64],
+    [first, last]: [i64; 2],
+    metadata: &Metadata,
+    said: Option<Said<Layout>>,
+) -> Result<Layout> {
+    let model = metadata.model();
     let fits = |layout: Layout| {
         let channels = if layout == Layout::Nchw { first } else { last };
         channels == 3 || channels < 0
@@ -110,7 +116,7 @@ fn input_layout(dims: &[i64], [first, last]: [i64; 2], model: &str, said: Option
         (nchw, nhwc, Some(said)) if nchw || nhwc => {
             let other = if nchw { Layout::Nchw } else { Layout::Nhwc };
             let expected = format!("{other}, as {model} takes {shape}");
-            Err(said.origin.refuse(model, "layout", expected, said.value.to_string()))
+            Err(metadata.refuse(said.origin, "layout", expected, said.value.to_string()))
         }
         _ => Err(Error::Model {
             model: model.to_owned(),
@@ -155,7 +161,7 @@ pub(crate) fn input_size(input: &InputSpec, metadata: &Metadata, user: Option<(u
     if input.height.is_some_and(|h| h != height) || input.width.is_some_and(|w| w != width) {
         let shown = |n: Option<u32>| n.map_or("?".to_owned(), |n| n.to_string());
         let expected = format!("({}, {}), the only size that {model} takes", shown(input.height), shown(input.width));
-        return Err(origin.refuse(model, "input_size", expected, format!("({height}, {width})")));
+        return Err(metadata.refuse(origin, "input_size", expected, format!("({height}, {width})")));
     }
     Ok(size)
 }

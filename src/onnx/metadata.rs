@@ -24,18 +24,23 @@ const PREPARATION: [&str; 11] = [
     "color_order",
 ];
 
+/// What it can say beside: the file that says it; how the library of the model pools its tokens, or a sentence on that where no
+/// `pooling` does so.
+const BESIDE: [&str; 3] = ["source", "pooling", "library"];
+
 /// Adds what a description says to the metadata of a file, in place of what they say of the preparation.
 ///
 /// # Errors
 /// [`Error::Option`] if the description says something else.
 pub(crate) fn describe(metadata: &mut Vec<(String, String)>, description: &[(String, String)]) -> Result<()> {
-    if let Some((key, _)) = description.iter().find(|(key, _)| !PREPARATION.contains(&key.as_str())) {
-        let expected = format!("entries among {}", PREPARATION.join(", "));
+    let is_preparation = |key: &str| PREPARATION.contains(&key);
+    if let Some((key, _)) = description.iter().find(|(key, _)| !is_preparation(key) && !BESIDE.contains(&key.as_str()))
+    {
+        let expected = format!("entries among {}", [&PREPARATION[..], &BESIDE].concat().join(", "));
         return Err(Error::Option { name: "description", expected, found: format!("'{key}'") });
     }
-    if !description.is_empty() {
-        let is_preparation = |key: &str| key.strip_prefix(PREFIX).is_some_and(|name| PREPARATION.contains(&name));
-        metadata.retain(|(key, _)| !is_preparation(key));
+    if description.iter().any(|(key, _)| is_preparation(key)) {
+        metadata.retain(|(key, _)| !key.strip_prefix(PREFIX).is_some_and(is_preparation));
     }
     metadata.extend(description.iter().map(|(key, text)| (format!("{DESCRIBED}{key}"), text.clone())));
     Ok(())
@@ -50,23 +55,6 @@ pub(crate) enum Origin {
     File,
     /// The description of the preparation that overrides them.
     Description,
-}
-
-impl Origin {
-    /// A value that the option `name` cannot take, blamed on who says it.
-    pub(crate) fn refuse(self, model: &str, name: &'static str, expected: String, found: String) -> Error {
-        match self {
-            Self::User => Error::Option { name, expected, found },
-            Self::File => Error::Model {
-                model: model.to_owned(),
-                reason: format!("its metadata {PREFIX}{name} must be {expected}, got {found}"),
-            },
-            Self::Description => Error::Model {
-                model: model.to_owned(),
-                reason: format!("the description of its preparation must say {name} {expected}, got {found}"),
-            },
-        }
-    }
 }
 
 /// The value of an option and who says it.
@@ -99,6 +87,53 @@ impl<'a> Metadata<'a> {
         self.model
     }
 
+    /// What a description says under `key`.
+    pub(crate) fn described(&self, key: &str) -> Option<&'a str> {
+        let is_wanted = |(name, _): &&(String, String)| name.strip_prefix(DESCRIBED) == Some(key);
+        self.entries.iter().find(is_wanted).map(|(_, text)| text.as_str())
+    }
+
+    /// The file that says what is of `origin`.
+    pub(crate) fn place(&self, origin: Origin) -> &'a str {
+        self.described("source").filter(|_| origin == Origin::Description).unwrap_or(self.model)
+    }
+
+    /// A value that the option `name` cannot take, blamed on who says it.
+    pub(crate) fn refuse(&self, origin: Origin, name: &'static str, expected: String, found: String) -> Error {
+        let reason = match origin {
+            Origin::User => return Error::Option { name, expected, found },
+            Origin::File => format!("its metadata {PREFIX}{name} must be {expected}, got {found}"),
+            Origin::Description => {
+                format!("{} describes its preparation: {name} must be {expected}, got {found}", self.place(origin))
+            }
+        };
+        Error::Model { model: self.model.to_owned(), reason }
+    }
+
+    /// The error of a value, blamed on the file or the description where one of them says it and the user does not.
+    pub(crate) fn blame(&self, error: Error, is_given: impl FnOnce(&str) -> bool) -> Error {
+        match error {
+            Error::Option { name, expected, found } => {
+                let origin = if is_given(name) { None } else { self.origin_of(name) };
+                self.refuse(origin.unwrap_or(Origin::User), name, expected, found)
+            }
+            other => other,
+        }
+    }
+
+    fn origin_of(&self, name: &str) -> Option<Origin> {
+        self.said(name).map(|(origin, _)| origin)
+    }
+
+    /// The file's value of the option `name`, else the description's.
+    fn said(&self, name: &str) -> Option<(Origin, &'a str)> {
+        let origins = [(PREFIX, Origin::File), (DESCRIBED, Origin::Description)];
+        let origin_of = |key: &str| {
+            origins.into_iter().find(|(prefix, _)| key.strip_prefix(prefix) == Some(name)).map(|(_, origin)| origin)
+        };
+        self.entries.iter().find_map(|(key, text)| Some((origin_of(key)?, text.as_str())))
+    }
+
     /// The user's value of the option `name`, else the file's, which `parse` reads and checks.
     ///
     /// # Errors
@@ -112,15 +147,10 @@ impl<'a> Metadata<'a> {
         if let Some(value) = user {
             return Ok(Some(Said { value, origin: Origin::User }));
         }
-        let origin_of = |key: &str| {
-            let origins = [(DESCRIBED, Origin::Description), (PREFIX, Origin::File)];
-            origins.into_iter().find(|(prefix, _)| key.strip_prefix(prefix) == Some(name)).map(|(_, origin)| origin)
-        };
-        let mut said = self.entries.iter().filter_map(|(key, text)| Some((origin_of(key)?, text)));
-        let Some((origin, text)) = said.next() else { return Ok(None) };
+        let Some((origin, text)) = self.said(name) else { return Ok(None) };
         match parse(text) {
             Ok(value) => Ok(Some(Said { value, origin })),
-            Err(Error::Option { expected, .. }) => Err(origin.refuse(self.model, name, expected, format!("'{text}'"))),
+            Err(Error::Option { expected, .. }) => Err(self.refuse(origin, name, expected, format!("'{text}'"))),
             Err(other) => Err(other),
         }
     }

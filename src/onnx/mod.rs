@@ -2,7 +2,9 @@
 
 mod channels;
 mod choice;
+mod classifier;
 mod cut;
+mod evaluation;
 mod external;
 mod file;
 mod graph;
@@ -22,6 +24,7 @@ mod wire;
 
 pub use channels::map_layouts;
 pub use choice::usual_output;
+pub use classifier::classifier_doubt;
 pub(crate) use file::ModelFile;
 pub use graph::{Declared, Graph, GraphTensor};
 pub(crate) use input::{InputSpec, image_len, input_len, input_size};

@@ -7,6 +7,7 @@ use ort::value::ValueType;
 
 use super::channels::{first_convolution, map_layouts};
 use super::choice::Choice;
+use super::evaluation::check_evaluation;
 use super::file::ModelFile;
 use super::graph::Graph;
 use super::input::{InputSpec, image_len, shape_text};
@@ -61,6 +62,7 @@ impl Network {
         let metadata = Metadata::new(&model, graph);
         let choice = Choice::of(graph, &metadata, options.layer.as_ref())?;
         let names = choice.names.clone();
+        check_evaluation(graph, &file.onnx, &model, &names)?;
         let (sessions, session) = Sessions::first(file, choice, runtime, options.threads()?)
             .map_err(|error| if graph.has_bfloat16 { without_bfloat16(error) } else { error })?;
         let (image, input) = image_input(&session, graph, &metadata, options.layout)?;
@@ -82,6 +84,7 @@ impl Network {
             known: layouts.get(name.as_str()).copied(),
             said,
             pooling,
+            library: metadata.described("library").map(str::to_owned),
             prefix,
             patch,
             name,

@@ -2,7 +2,7 @@
 
 use super::choice::HIDDEN_STATE;
 use super::input::shape_text;
-use super::metadata::{Origin, Said};
+use super::metadata::{Metadata, Origin, Said};
 use super::tokens::Patch;
 use crate::pooling::{Pooling, pool};
 use crate::tensor::Layout;
@@ -17,6 +17,8 @@ pub(crate) struct Output {
     pub name: String,
     /// `pooling`, if it is said.
     pub pooling: Option<Said<Pooling>>,
+    /// What is said of the pooling of the model's library where it is none of ours.
+    pub library: Option<String>,
     /// `layer_layout`, if it is said.
     pub said: Option<Said<Layout>>,
     /// Where the graph has the channels, if its operators tell.
@@ -89,13 +91,19 @@ impl Output {
         }
     }
 
+    /// `pooling`, if it is said of this output: what a description says is about the one that its library knows.
+    fn pooling(&self) -> Option<Said<Pooling>> {
+        self.pooling.filter(|said| said.origin != Origin::Description || self.name == HIDDEN_STATE)
+    }
+
     /// `pooling` of a map.
     fn map_pooling(&self) -> Result<Pooling> {
         let Self { model, name, .. } = self;
-        match self.pooling {
+        let is_of_maps = |said: &Said<Pooling>| !matches!(said.value, Pooling::Cls | Pooling::MeanTokens);
+        match self.pooling().filter(|said| said.origin != Origin::Description || is_of_maps(said)) {
             Some(Said { value: value @ (Pooling::Cls | Pooling::MeanTokens), origin }) => {
                 let expected = format!("avg, max or flatten, as output '{name}' of {model} is a feature map");
-                Err(origin.refuse(model, "pooling", expected, value.to_string()))
+                self.refuse(origin, "pooling", expected, value.to_string())
             }
             said => Ok(said.map_or_else(Pooling::default, |said| said.value)),
         }
@@ -105,21 +113,28 @@ impl Output {
     fn tokens(&self, shape: &[i64], count: usize, size: (u32, u32)) -> Result<Reading> {
         let Self { model, name, .. } = self;
         let tokens = format!("output '{name}' of {model} has tokens, {}", any_batch(shape));
-        let pooling = match self.pooling {
+        let said = self.pooling();
+        let prefix = || self.prefix_tokens(count, size);
+        let expected = "cls, mean_tokens, avg, max or flatten";
+        let required = |reason: String| Error::Required { name: "pooling", expected, reason };
+        let pooling = match said {
             Some(said) => said.value,
-            None if name == HIDDEN_STATE => Pooling::Cls,
+            None if name == HIDDEN_STATE && prefix()?.is_some_and(|prefix| prefix > 0) => Pooling::Cls,
             None => {
-                let expected = "cls, mean_tokens, avg, max or flatten";
-                return Err(Error::Required { name: "pooling", expected, reason: tokens });
+                let library = self.library.as_ref().filter(|_| name == HIDDEN_STATE);
+                return Err(required(library.map_or(tokens.clone(), |library| format!("{tokens}; {library}"))));
             }
         };
         if !matches!(pooling, Pooling::Cls | Pooling::MeanTokens) {
             return Ok(Reading::Tokens(0..count, pooling));
         }
-        match (pooling, self.prefix_tokens(count, size)?) {
+        match (pooling, prefix()?) {
+            (Pooling::Cls, Some(0)) if said.is_some_and(|said| said.origin == Origin::Description) => {
+                Err(required(format!("{tokens}, and not the class token that the library of its model_type takes")))
+            }
             (Pooling::Cls, Some(0)) => {
                 let expected = format!("mean_tokens, avg, max or flatten, as {tokens}, and none before its patches");
-                Err(Error::Option { name: "pooling", expected, found: "cls".to_owned() })
+                self.refuse(said.map_or(Origin::User, |said| said.origin), "pooling", expected, pooling.to_string())
             }
             (Pooling::Cls, _) => Ok(Reading::Tokens(0..1, pooling)),
             (_, Some(prefix)) => Ok(Reading::Tokens(prefix..count, pooling)),
@@ -146,7 +161,7 @@ impl Output {
             _ if said >= count => format!("less than the {count} tokens of output '{name}' of {model}"),
             _ => return Ok(Some(said)),
         };
-        Err(origin.refuse(model, "prefix_tokens", expected, value.to_string()))
+        self.refuse(origin, "prefix_tokens", expected, value.to_string())
     }
 
     /// Where a map has its channels: as the graph has them, else as it is said.
@@ -155,7 +170,7 @@ impl Output {
         match (self.known, self.said) {
             (Some(known), Some(said)) if known != said.value => {
                 let expected = format!("{known}, as the graph of {model} has '{name}'");
-                Err(said.origin.refuse(model, "layer_layout", expected, said.value.to_string()))
+                self.refuse(said.origin, "layer_layout", expected, said.value.to_string())
             }
             (Some(known), _) => Ok(known),
             (None, Some(said)) => Ok(said.value),
@@ -194,6 +209,10 @@ impl Output {
             found.filter(|_| idle.contains(&name)).map(|found| (name, Error::Option { name, expected, found }))
         };
         given.into_iter().filter_map(refuse).collect()
+    }
+
+    fn refuse<T>(&self, origin: Origin, name: &'static str, expected: String, found: String) -> Result<T> {
+        Err(Metadata::none(&self.model).refuse(origin, name, expected, found))
     }
 
     fn fault(&self, reason: &str) -> Error {

@@ -6,6 +6,7 @@ use prost::Message;
 pub(super) const FLOAT: i32 = 1;
 pub(super) const UINT8: i32 = 2;
 pub(super) const INT8: i32 = 3;
+pub(super) const BOOL: i32 = 9;
 pub(super) const BFLOAT16: i32 = 16;
 
 /// The value of `TensorProto.DataLocation` for a weight whose values are in another file.
@@ -69,4 +70,15 @@ pub(super) struct WholeTensorProto {
     pub external_data: Vec<StringStringEntryProto>,
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+}
+
+/// A constant of booleans with its values, which are in one of the two.
+#[derive(Message)]
+pub(super) struct BoolTensorProto {
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    #[prost(string, tag = "8")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
 }

@@ -76,6 +76,8 @@ impl Runtime {
         let mut builder = Session::builder(&self.0)
             .map_err(|error| first_line(&error.to_string()))?
             .with_optimization_level(optimization)
+            // libraries before 1.23 know the third level only as the sum of all; there that has no more in it
+            .or_else(|error| error.recover().with_optimization_level(GraphOptimizationLevel::All))
             .map_err(text)?
             .with_parallel_execution(false)
             .map_err(text)?

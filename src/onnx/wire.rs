@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 /// Numbers of fields in `onnx.proto3`.
 pub(super) const MODEL_GRAPH: usize = 7;
+pub(super) const MODEL_FUNCTION: usize = 25;
+pub(super) const FUNCTION_NODE: usize = 7;
 pub(super) const GRAPH_NODE: usize = 1;
 pub(super) const GRAPH_INITIALIZER: usize = 5;
 pub(super) const GRAPH_INPUT: usize = 11;
@@ -47,30 +49,54 @@ pub(super) fn edit<'a>(
     let mut rest = message;
     while !rest.is_empty() {
         let before = rest;
-        let key = varint(&mut rest)?;
-        let length = match key & 7 {
-            0 => {
-                varint(&mut rest)?;
-                0
-            }
-            1 => 8,
-            2 => varint(&mut rest)?,
-            5 => 4,
-            _ => return None, // groups, which ONNX has none of
-        };
-        let content = rest.get(..length)?;
-        rest = &rest[length..];
-        match if key & 7 == 2 { change(key >> 3, content)? } else { Change::Keep } {
+        let field = Field::next(&mut rest)?;
+        let changed = field.content.map_or(Some(Change::Keep), |content| change(field.key >> 3, content));
+        match changed? {
             Change::Keep => out.extend_from_slice(&before[..before.len() - rest.len()]),
             Change::Drop => {}
             Change::To(content) => {
-                prost::encode_length_delimiter(key, &mut out).ok()?; // a varint, too
+                prost::encode_length_delimiter(field.key, &mut out).ok()?; // a varint, too
                 prost::encode_length_delimiter(content.len(), &mut out).ok()?;
                 out.extend_from_slice(&content);
             }
         }
     }
     Some(out)
+}
+
+/// The fields of a message that have a length, by number, up to where it is damaged.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut rest = message;
+    let all = std::iter::from_fn(move || if rest.is_empty() { None } else { Field::next(&mut rest) });
+    all.filter_map(|field| Some((field.key >> 3, field.content?)))
+}
+
+/// A field as it is in a message.
+struct Field<'a> {
+    /// Its number and the kind of its content.
+    key: usize,
+    /// `None` for a number, whose length its kind tells.
+    content: Option<&'a [u8]>,
+}
+
+impl<'a> Field<'a> {
+    /// Takes the first field off `rest`; `None` if it is damaged.
+    fn next(rest: &mut &'a [u8]) -> Option<Self> {
+        let key = varint(rest)?;
+        let length = match key & 7 {
+            0 => {
+                varint(rest)?;
+                0
+            }
+            1 => 8,
+            2 => varint(rest)?,
+            5 => 4,
+            _ => return None, // groups, which ONNX has none of
+        };
+        let (content, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        Some(Self { key, content: (key & 7 == 2).then_some(content) })
+    }
 }
 
 /// The next number of a message.

@@ -48,6 +48,9 @@ pub struct PyFeatureExtractor {
     embedding_dim: usize,
     layers: Option<Vec<(String, usize)>>,
     outputs: Vec<(String, Option<String>)>,
+    /// What is wrong with the output that is taken because nobody names one, in a sentence.
+    #[pyo3(get, name = "_doubt")]
+    doubt: Option<String>,
     /// Whether each vector is divided by its Euclidean norm.
     #[pyo3(get)]
     l2_normalize: bool,
@@ -245,6 +248,7 @@ impl From<FeatureExtractor> for PyFeatureExtractor {
                 .into_iter()
                 .map(|(name, pooling)| (name.to_owned(), pooling.map(|pooling| pooling.to_string())))
                 .collect(),
+            doubt: extractor.doubt().map(str::to_owned),
             l2_normalize: extractor.is_l2_normalized(),
             input_size: extractor.preprocessing().size(),
             times: extractor.times(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use crate::Error;
-use crate::onnx::{Declared, Graph, ModelFile, layers, slow_parts, usual_output};
+use crate::onnx::{Declared, Graph, ModelFile, classifier_doubt, layers, slow_parts, usual_output};
 use crate::python::error::detach;
 use crate::python::options::sides;
 use crate::python::runtime::runtime;
@@ -14,13 +14,14 @@ use crate::tensor::Layout;
 
 /// Name, and axes or None where even their number is open.
 type Value = (String, Option<Vec<i64>>);
-/// Opset, inputs, outputs, metadata, files of weights, the usual output, what makes it slow.
-type Summary = (i64, Vec<Value>, Vec<Value>, Vec<(String, String)>, Vec<String>, String, Vec<String>);
+/// Opset, inputs, outputs, metadata, files of weights, the usual output, what is wrong with it, what makes the file slow.
+type Summary =
+    (i64, Vec<Value>, Vec<Value>, Vec<(String, String)>, Vec<String>, Option<String>, Option<String>, Vec<String>);
 /// Name, operator, shape for one image, layout.
 type Layer = (String, String, Vec<i64>, Option<String>);
 
-/// (opset, inputs, outputs, metadata, files of weights beside it, the output that is taken where nobody says which, what makes it
-/// slow) of an ONNX file; loads no ONNX Runtime and reads no other file.
+/// (opset, inputs, outputs, metadata, files of weights beside it, the output that is taken where nobody says which, what is wrong
+/// with that, what makes the file slow) of an ONNX file; loads no ONNX Runtime and reads no other file.
 #[pyfunction]
 #[pyo3(name = "_model_summary")]
 pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> {
@@ -28,10 +29,11 @@ pub(super) fn model_summary(py: Python<'_>, path: PathBuf) -> PyResult<Summary> 
     detach(py, || {
         let file = ModelFile::alone(&path)?;
         let found = Graph::decode(&file.name(), &file.onnx)?;
-        let (output, slow) = (usual_output(&found).to_owned(), slow_parts(&found));
+        let output = usual_output(&found).map(str::to_owned);
+        let (doubt, slow) = (classifier_doubt(&found), slow_parts(&found));
         let external_files = found.external_files.into_iter().collect();
         let (inputs, outputs) = (values(found.inputs), values(found.outputs));
-        Ok((found.opset, inputs, outputs, found.metadata, external_files, output, slow))
+        Ok((found.opset, inputs, outputs, found.metadata, external_files, output, doubt, slow))
     })
 }
 

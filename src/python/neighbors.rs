@@ -10,15 +10,15 @@ use crate::python::error::detach;
 
 type Found<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray2<f32>>);
 
-/// The k nearest other rows of each row by inner product.
+/// The k nearest other rows of each row by cosine.
 ///
 /// Args:
-///     vectors: (N, D) float32, C-contiguous, finite.
+///     vectors: (N, D) float32, C-contiguous, finite, each of norm 1 or 0.
 ///     k: Neighbours of each row.
 ///     threads: Threads of this call.
 ///
 /// Returns:
-///     Rows (N, min(k, N - 1)) uint32, nearest first, ties by row; and their products, float32.
+///     Rows (N, min(k, N - 1)) uint32, nearest first, ties by row; and their cosines, float32, -1 to 1.
 ///
 /// Raises:
 ///     ValueError: The array is not contiguous.
@@ -35,16 +35,16 @@ pub(super) fn neighbors_of<'py>(
     arrays(py, found, n)
 }
 
-/// The k rows that are nearest to each query by inner product.
+/// The k rows that are nearest to each query by cosine.
 ///
 /// Args:
-///     vectors: (N, D) float32, C-contiguous, finite.
+///     vectors: (N, D) float32, C-contiguous, finite, each of norm 1 or 0.
 ///     queries: (M, D) likewise.
 ///     k: Rows for each query.
 ///     threads: Threads of this call.
 ///
 /// Returns:
-///     Rows (M, min(k, N)) uint32, nearest first, ties by row; and their products, float32.
+///     Rows (M, min(k, N)) uint32, nearest first, ties by row; and their cosines, float32, -1 to 1.
 ///
 /// Raises:
 ///     ValueError: An array is not contiguous.
@@ -97,6 +97,8 @@ fn arrays(py: Python<'_>, found: Neighbors, n: usize) -> PyResult<Found<'_>> {
     let shape = (n, found.k);
     let shaped = |error: ndarray::ShapeError| PyValueError::new_err(error.to_string());
     let rows = ndarray::Array2::from_shape_vec(shape, found.rows).map_err(shaped)?;
-    let similarities = ndarray::Array2::from_shape_vec(shape, found.similarities).map_err(shaped)?;
+    // the product of two rounded unit vectors may be over 1
+    let cosines = found.similarities.into_iter().map(|product| product.clamp(-1.0, 1.0)).collect();
+    let similarities = ndarray::Array2::from_shape_vec(shape, cosines).map_err(shaped)?;
     Ok((rows.into_pyarray(py), similarities.into_pyarray(py)))
 }

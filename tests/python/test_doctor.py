@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkcider import ModelError
 from sparkcider.cli import doctor, main
 
 if TYPE_CHECKING:
@@ -170,6 +171,27 @@ def test_a_missing_onnx_runtime_fails_with_advice():
     assert found["onnxruntime"]["status"] == found["inference"]["status"] == "failed"
     assert "/no/such/libonnxruntime.so" in found["onnxruntime"]["found"]
     assert "SPARKCIDER_ONNXRUNTIME" in found["onnxruntime"]["advice"]
+
+
+def test_a_library_that_refuses_every_network_is_not_ok(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("graph_optimization_level is not valid")
+
+    monkeypatch.setattr("sparkcider.FeatureExtractor", refuse)
+    for name in ("onnxruntime", "inference"):
+        assert (finding(name).status, finding(name).found) == ("failed", "graph_optimization_level is not valid")
+
+
+@pytest.mark.parametrize("library", os.environ.get("SPARKCIDER_TEST_RUNTIMES", "").split(os.pathsep))
+def test_every_promised_version_of_onnx_runtime_runs_networks(library: str):
+    if not library:
+        pytest.skip("opt-in: SPARKCIDER_TEST_RUNTIMES has the paths of libonnxruntime.so of 1.17 and newer versions")
+    environment = {**os.environ, "SPARKCIDER_ONNXRUNTIME": library}
+    command = [sys.executable, "-m", "sparkcider", "doctor", "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    found = {entry["name"]: entry for entry in json.loads(answer.stdout)}
+    assert found["onnxruntime"]["found"].endswith(f" at {library}")
+    assert found["onnxruntime"]["status"] == found["inference"]["status"] == "ok"
 
 
 # --cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ LIMITS = "max_pixels must be a whole number from 1 to 18446744073709551615, got 
 LEVELS = "background must be three levels (R, G, B) from 0 to 255, got "
 SCALES = "normalization must be tf, caffe, torch, unit, raw or (mean, std) of three numbers each, got "
 STDS = "normalization must be a finite mean and a finite std other than 0 for each of R, G, B, got mean 0,0,0 std "
+OVER_0 = "normalization must be (mean, std) with a std over 0, got mean 0,0,0 std "
 
 
 @pytest.mark.parametrize("model", ["pixels", TINY], ids=["pixels", "network"])
@@ -89,7 +91,15 @@ STDS = "normalization must be a finite mean and a finite std other than 0 for ea
         ({"background": "red"}, LEVELS + "'red' (str)"),
         ({"normalization": ([0, 0], [1, 1])}, SCALES + "([0, 0], [1, 1])"),
         ({"normalization": 1}, SCALES + "1"),
-        ({"normalization": ([0, 0, 0], [1, 0, 1])}, STDS + "1,0,1"),
+        ({"normalization": ([0, 0, 0], [1, 0, 1])}, OVER_0 + "1,0,1"),
+        ({"normalization": ([0, 0, 0], [1, 1, -0.5])}, OVER_0 + "1,1,-0.5"),
+        (
+            {"normalization": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))},
+            (
+                "normalization must be (mean, std) of values in [0, 1]: divide by 255, got mean 123.675,116.28,103.53 "
+                "std 58.395,57.12,57.375"
+            ),
+        ),
         ({"normalization": ([0, 0, 0], [1, float("nan"), 1])}, STDS + "1,NaN,1"),
         ({"normalization": ([0, 0, 0], [1, 1, float("inf")])}, STDS + "1,1,inf"),
         ({"normalization": ([0, 0, 0], [1, 1, 1e300])}, STDS + "1,1,inf"),
@@ -297,3 +307,14 @@ def test_the_preprocessing_is_the_options_that_say_it_again(model: str, options:
     again = FeatureExtractor(model, **first.preprocessing)
     assert again.preprocessing == first.preprocessing
     assert again.extract(noise())[0].equals(first.extract(noise())[0])
+
+
+def test_a_mean_of_0_and_what_a_file_says_of_its_scale_pass(tmp_path: Path) -> None:
+    mobileclip = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    FeatureExtractor("pixels", normalization=mobileclip)
+    description = tmp_path / "preprocessor_config.json"
+    # EfficientNet with rescale_offset: (x / 255 - 1 - 0.485) / 0.229
+    fields = {"image_processor_type": "EfficientNetImageProcessor", "size": 16, "crop_size": 16, "rescale_offset": True}
+    description.write_text(json.dumps({**fields, "image_mean": [0.485, 0.456, 0.406]}))
+    described = FeatureExtractor(TINY, preprocessing=description).preprocessing["normalization"]
+    assert min(described[0]) > 1

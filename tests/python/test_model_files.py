@@ -162,7 +162,7 @@ def shown(path: Path, capsys: pytest.CaptureFixture[str], command: str = "show",
     ("pooler", "metadata", "expected"),
     [
         (True, {}, "pooler_output"),
-        (False, {}, "last_hidden_state, tokens; pooling cls"),
+        (False, {}, "last_hidden_state, tokens; pooling cls if the graph shows a class token, else give pooling"),
         (False, {"pooling": "mean_tokens"}, "last_hidden_state, pooling mean_tokens"),
         (True, {"output_name": "patches", "pooling": "max"}, "patches, pooling max"),
     ],

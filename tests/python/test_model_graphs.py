@@ -176,8 +176,12 @@ def test_what_tokens_cannot_take_is_refused(tmp_path: Path, options: dict[str, A
 
 def test_a_transformer_without_class_token_has_none_to_take(tmp_path: Path) -> None:
     path = vit(tmp_path / "vit.onnx", pooler=False, prefix=())
-    with pytest.raises(ValueError, match=r"^pooling must be mean_tokens, avg, .* none before its patches, got cls$"):
+    with pytest.raises(
+        ValueError, match=r"^pooling is required \(cls, mean_tokens, .*\): .* has tokens, \(N, 9, 24\)$"
+    ):
         FeatureExtractor(path, **OPTIONS)
+    with pytest.raises(ValueError, match=r"^pooling must be mean_tokens, avg, .* none before its patches, got cls$"):
+        FeatureExtractor(path, pooling="cls", **OPTIONS)
     mean = matrix(FeatureExtractor(path, pooling="mean_tokens", **OPTIONS))
     np.testing.assert_array_equal(mean, matrix(FeatureExtractor(path, pooling="avg", **OPTIONS)))
 

@@ -116,6 +116,23 @@ def test_spark_finds_the_same_nearest(spark: SparkSession):
         functions.neighbors(frame.select("path"))
 
 
+def test_cosines_are_at_most_1(spark: SparkSession):
+    from sparkcider import functions
+
+    vectors = np.repeat(np.random.default_rng(3).standard_normal((60, 40)), 7, axis=0)
+    signed = np.concatenate([vectors, -vectors[:7]]).astype(np.float32)
+    rows = table_of(signed)
+    frame = spark.createDataFrame([(*row.values(),) for row in rows.to_pylist()], "path string, features array<float>")
+    for found in (
+        findings.neighbors(rows, len(signed) - 1)["similarity"].to_numpy(),
+        findings.nearest(rows, signed, len(signed))["similarity"].to_numpy(),
+        functions.neighbors(frame, 6).toPandas()["similarity"].to_numpy(),
+        functions.nearest(frame, signed[:50], 7).toPandas()["similarity"].to_numpy(),
+    ):
+        assert found.max() == 1
+        assert found.min() >= -1
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nearest")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
+import warnings
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -201,3 +203,54 @@ def test_scikit_learn_is_not_needed(monkeypatch):
     pca = Pca(k=2).set_params(whiten=True)
     assert pca.fit_transform(rows()).shape == (200, 2)
     assert pca.get_feature_names_out().tolist() == ["pca0", "pca1"]
+
+
+# Names of columns
+
+
+def test_names_of_columns_follow_scikit_learns_rules():
+    estimator_checks.check_dataframe_column_names_consistency("Pca", Pca(k=1))
+
+
+@pytest.mark.parametrize(
+    "columns", [["b", "a", "c"], ["a", "b", "d"], ["a", "b"], [0, 1, 2]], ids=["order", "other", "fewer", "numbers"]
+)
+def test_other_names_get_scikit_learns_words(columns: list[Any]):
+    pandas = pytest.importorskip("pandas")
+    x = rows(30, 3)
+    fitted = [estimator.fit(pandas.DataFrame(x, columns=["a", "b", "c"])) for estimator in (Pca(k=1), PCA(1))]
+    said = []
+    for estimator in fitted:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                estimator.transform(pandas.DataFrame(x[:, : len(columns)], columns=columns))
+                said.append([str(warning.message).replace("PCA", "Pca") for warning in warned])
+            except ValueError as error:
+                said.append([str(error)])
+    assert said[0] == said[1] != []
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted[0].reconstruction_error(pandas.DataFrame(x, columns=["c", "b", "a"]))
+
+
+def test_names_are_kept_by_the_last_fit_and_by_pickles():
+    pandas = pytest.importorskip("pandas")
+    x = rows(30, 3)
+    frame = pandas.DataFrame(x, columns=["a", "b", "c"])
+    for pca in (Pca(k=1).fit(frame), pickle.loads(pickle.dumps(Pca(k=1).fit(frame)))):
+        assert pca.feature_names_in_.tolist() == ["a", "b", "c"]
+    pca = Pca(k=1)
+    np.testing.assert_array_equal(pca.fit_transform(frame), pca.fit(frame).transform(frame))
+    assert pca.feature_names_in_.tolist() == ["a", "b", "c"]
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but Pca was fitted with") as warned:
+        pca.transform(x)
+    assert warned[0].filename == __file__
+    assert not hasattr(pca.fit(x), "feature_names_in_")
+    with pytest.warns(UserWarning, match="X has feature names, but Pca was fitted without feature names"):
+        pca.transform(frame)
+    with pytest.raises(TypeError, match="only supported if all input features have string names"):
+        pca.fit(frame.rename(columns={"a": 1}))
+    polars = pytest.importorskip("polars")
+    assert pca.fit(polars.DataFrame(x, schema=["a", "b", "c"])).feature_names_in_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="same order"):
+        pca.transform(polars.DataFrame(x, schema=["b", "a", "c"]))

@@ -197,6 +197,7 @@ def _onnxruntime() -> Finding:
 
         path, build = _native._onnxruntime()
         version = re.search(r"version=?\s*([\d.]+)", build) or re.search(r"so\.([\d.]+)$", str(path))
+        _length_of_an_embedding()  # a library that loads may still refuse each network
         return Finding("onnxruntime", OK, f"{version[1] if version else build} at {path}")
 
     return _tried("onnxruntime", load, advice)
@@ -206,21 +207,26 @@ def _inference() -> Finding:
     """A real way through decoding, resizing, tensor and network: `fruits-tiny` gives vectors of length 1."""
 
     def infer() -> Finding:
-        import numpy as np
-        import pyarrow as pa
-
-        from sparkcider import FeatureExtractor
-        from sparkcider.samples import encode_png
-
-        image = encode_png(np.full((5, 7, 3), [200, 100, 50], np.uint8))
-        features, errors = FeatureExtractor("fruits-tiny").extract(pa.array([image]))
-        length = float(np.linalg.norm(features.flatten().to_numpy()))
+        n_values, length, error = _length_of_an_embedding()
         if not abs(length - 1) < _LENGTH_TOLERANCE:
-            found = f"expected an embedding of length 1, got {length} {errors[0].as_py() or ''}"
+            found = f"expected an embedding of length 1, got {length} {error or ''}"
             return Finding("inference", FAILED, found, "report this as a bug")
-        return Finding("inference", OK, f"an image through fruits-tiny gives {len(features[0])} values of length 1")
+        return Finding("inference", OK, f"an image through fruits-tiny gives {n_values} values of length 1")
 
     return _tried("inference", infer, "see the findings above")
+
+
+def _length_of_an_embedding() -> tuple[int, float, str | None]:
+    """The number of values, their Euclidean norm and the error of an image through `fruits-tiny`."""
+    import numpy as np
+    import pyarrow as pa
+
+    from sparkcider import FeatureExtractor
+    from sparkcider.samples import encode_png
+
+    image = encode_png(np.full((5, 7, 3), [200, 100, 50], np.uint8))
+    features, errors = FeatureExtractor("fruits-tiny").extract(pa.array([image]))
+    return features.type.list_size, float(np.linalg.norm(features.flatten().to_numpy())), errors[0].as_py()
 
 
 def _models() -> Finding:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from sparkcider.models import Layer, ModelCard
 
+HIDDEN_STATE = "last_hidden_state"
+"""What exporters call the tokens of a transformer."""
+
 _EXPORT = """Builds a network without its classifier, checks it against the original on random images and writes one
 ONNX file with all that is needed to prepare images for it.
 
@@ -112,7 +115,7 @@ def _show(options: argparse.Namespace) -> int:
     found = card._asdict()
     for tensors in ("inputs", "outputs"):
         found[tensors] = [{"name": name, "shape": shape} for name, shape in found[tensors]]
-    found |= {"features_from": _features_from(card), "description": dict(described)}
+    found |= {"features_from": _features_from(card), "library": _library(card), "description": dict(described)}
     show(options, found, _card_lines(card) + [f"{key:<15} {text}" for key, text in described])
     return 0
 
@@ -128,28 +131,51 @@ def _description(card: ModelCard) -> list[tuple[str, str]]:
         found = describe(card.path)
     except ModelError as error:
         return [("description", str(error))]
-    if found is None:
+    if found is None or "normalization" not in dict(found.entries):
         return [("normalization", "not in the file: pass --normalization")]
     return [("description", found.source), *found.entries]
+
+
+def _library(card: ModelCard) -> str | None:
+    """What the library of the model makes of its last hidden state, where that is what features are of."""
+    from sparkcider.models.descriptions import family
+
+    found = family(card.path)
+    if found is None or card.output != HIDDEN_STATE:
+        return None
+    kind, (pooling, behind) = found
+    if pooling is None:
+        return f"{kind} {behind}"
+    return f"{kind} takes {pooling}" + (f", and {behind}, which is not in the file" if behind else "")
 
 
 def _card_lines(card: ModelCard) -> list[str]:
     rows = [("file", str(card.path)), ("checksum", card.checksum), ("opset", str(card.opset))]
     rows += [("input", f"{name} {_shape(shape)}") for name, shape in card.inputs]
     rows += [("output", f"{name} {_shape(shape)}") for name, shape in card.outputs]
-    rows += [("features from", _features_from(card)), *sorted(card.metadata.items())]
+    library = _library(card)
+    rows += [("features from", _features_from(card)), *([("library", library)] if library else [])]
+    rows += sorted(card.metadata.items())
     rows += [("slow", reason) for reason in card.slow]
     return [f"{key:<15} {text}" for key, text in rows]
 
 
 def _features_from(card: ModelCard) -> str:
     """The tensor that is taken where the user names none, and how it becomes a vector."""
+    from sparkcider.models.descriptions import family
+
+    if card.output is None:
+        return "several outputs: give layer"
     axes, pooling = dict(card.outputs).get(card.output), card.metadata.get("pooling")
+    if card.doubt is not None:
+        return card.doubt
     if axes is not None and len(axes) == len("ND"):
         return card.output
     if axes is not None and len(axes) == len("NTD") and pooling is None:
-        default = "cls" if card.output == "last_hidden_state" else None
-        return f"{card.output}, tokens; pooling {default or 'not said: give pooling'}"
+        known = family(card.path) if card.output == HIDDEN_STATE else None
+        unknown = "cls if the graph shows a class token, else" if card.output == HIDDEN_STATE else "not said:"
+        default = known[1].pooling if known else None
+        return f"{card.output}, tokens; pooling {default or f'{unknown} give pooling'}"
     if axes is not None and len(axes) == len("NCHW"):
         pooling = pooling or "avg"
     return card.output if pooling is None else f"{card.output}, pooling {pooling}"

@@ -168,7 +168,11 @@ def _add_extractor(run: argparse.ArgumentParser) -> None:
     )
     add("--layout", choices=LAYOUTS, help="(default: from the model's graph)")
     add("--color-order", choices=COLOR_ORDERS, help="(default: the normalization's own)")
-    add("--pooling", choices=POOLINGS, help="of a map (default: avg) or tokens (default: cls of last_hidden_state)")
+    add(
+        "--pooling",
+        choices=POOLINGS,
+        help="of a map (default: avg) or tokens (default: as the model's library, or cls where the graph shows one)",
+    )
     add(
         "--prefix-tokens",
         type=int,

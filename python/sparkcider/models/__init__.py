@@ -53,7 +53,8 @@ class ModelCard(NamedTuple):
         inputs: Name and axes of each input; 0 for a dynamic axis, None where their number is open.
         outputs: Likewise.
         metadata: Its `sparkcider.*` entries, without the prefix.
-        output: The tensor that features are taken of where the user names none.
+        output: The tensor that features are taken of where the user names none; None: the user must name one.
+        doubt: What is wrong with that tensor, in a sentence: it is a classifier's. Else None.
         slow: What makes the file slower than it need be, in sentences.
     """
 
@@ -63,7 +64,8 @@ class ModelCard(NamedTuple):
     inputs: list[tuple[str, list[int] | None]]
     outputs: list[tuple[str, list[int] | None]]
     metadata: dict[str, str]
-    output: str
+    output: str | None
+    doubt: str | None
     slow: list[str]
 
 
@@ -199,10 +201,11 @@ def show(model: str | os.PathLike[str]) -> ModelCard:
         ValueError: The model is not a file.
     """
     path = _file(model)
-    opset, inputs, outputs, metadata, _, usual, slow = _model_summary(path)
+    opset, inputs, outputs, metadata, _, usual, doubt, slow = _model_summary(path)
     ours = {key[len(PREFIX) :]: text for key, text in metadata if key.startswith(PREFIX)}
-    output = ours.get("output_name", usual)
-    return ModelCard(path, cache.checksum_of(one_file(path)), opset, inputs, outputs, ours, output, slow)
+    if "output_name" in ours:
+        usual, doubt = ours["output_name"], None
+    return ModelCard(path, cache.checksum_of(one_file(path)), opset, inputs, outputs, ours, usual, doubt, slow)
 
 
 def layers(
@@ -221,8 +224,8 @@ def layers(
     """
     path = _file(model)
     if input_size is None and (description := describe(path)) is not None:
-        height, width = dict(description.entries)["input_size"].split("x")
-        input_size = int(height), int(width)
+        height, _, width = dict(description.entries).get("input_size", "").partition("x")
+        input_size = (int(height), int(width)) if width else None
     found = _model_layers(path, input_size, layout)
     return [Layer(name, operator, tuple(shape), axes) for name, operator, shape, axes in found]
 

@@ -21,7 +21,7 @@ from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
@@ -114,9 +114,9 @@ def quantize(
     path = Path(resolve(model))
     native: dict[str, Any] = {**options}
     description = descriptions.describe(path, native.pop("preprocessing", None))
-    said = () if description is None else description.entries
+    said = {} if description is None else dict(description.entries)
     path = one_file(path)
-    original = FeatureExtractor(path, description=said, **native)
+    original = FeatureExtractor(path, description=description.native() if description else (), **native)
     if original.layer_dims is not None:
         raise ValueError(f"layer must be one name, as one output of both models is compared, got {native['layer']!r}")
     calibration, judges = _samples(images, n, original)
@@ -171,13 +171,14 @@ _PREPARATION = frozenset(
 
 
 def _metadata(
-    path: Path, described: Iterable[tuple[str, str]], options: Mapping[str, Any], original: FeatureExtractor
+    path: Path, described: Mapping[str, str], options: Mapping[str, Any], original: FeatureExtractor
 ) -> dict[str, str]:
     """The metadata of the original, and what its description and the options add: the new file needs none of them."""
     said = dict(show(path).metadata)
-    if described:
+    if described.keys() & _PREPARATION:
         said = {name: text for name, text in said.items() if name not in _PREPARATION}
-    said.update(described)
+    said = {**described, **said}  # only pooling is in both, and there the file's own goes first
+    said.pop("library", None)
     for option in _WRITTEN:
         value = options.get(option)
         if isinstance(value, (str, float, int)):

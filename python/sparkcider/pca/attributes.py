@@ -25,6 +25,7 @@ class FittedAttributes:
 
     _fitted: _native.Pca | None = None
     _n_invalid: int = 0
+    _names: npt.NDArray[np.object_] | None = None
 
     def _solved(self) -> _native.Pca:
         if self._fitted is None:
@@ -85,6 +86,14 @@ class FittedAttributes:
     def n_features_in_(self) -> int:
         """D, by scikit-learn's name."""
         return self._solved().n_features_
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the columns, (D,) of str; only after a fit to a data frame that has such names."""
+        self._solved()
+        if self._names is None:
+            raise AttributeError("this Pca was fitted without feature names")
+        return self._names
 
     @property
     def n_invalid_(self) -> int:

@@ -28,6 +28,9 @@ class Pca(FittedAttributes):
     NumPy arrays, lists, data frames and pandas Series give NumPy arrays. Arrow columns, a Polars Series too, give
     pyarrow Arrays, or ChunkedArrays for streams and chunked columns.
 
+    A fit to a data frame whose columns have names of strings keeps them as `feature_names_in_`; rows with other names,
+    or in another order, are then a ValueError, and rows without names a warning, as in scikit-learn.
+
     Args:
         k: Number of components, 1 to D. Give either this or `variance`.
         variance: Share of the variance in (0, 1]: the fewest components that hold it.
@@ -89,7 +92,11 @@ class Pca(FittedAttributes):
             ValueError: An argument of the constructor has a value that it cannot take.
             PcaError: There are no rows, a row cannot be used, or products overflow.
         """
+        from sparkcider.pca.feature_names import names_of
+
+        names = names_of(X)
         self._fit(X)
+        self._names = names
         return self
 
     def fit_transform(self, X: Any, y: object = None) -> Any:  # noqa: ARG002 - as `fit`
@@ -105,10 +112,13 @@ class Pca(FittedAttributes):
             PcaError: As `fit`.
         """
         from sparkcider.columns import is_arrow, matrix
+        from sparkcider.pca.feature_names import names_of
 
+        names = names_of(X)
         column = _native._feature_column(X)  # noqa: SLF001 - not for users
-        self._fit(column)
+        self.fit(column)
         projected = self.transform(column)
+        self._names = names
         return projected if is_arrow(X) else matrix(projected)
 
     def transform(
@@ -127,8 +137,10 @@ class Pca(FittedAttributes):
 
         Raises:
             TypeError: X holds something else.
+            ValueError: X is a data frame with other columns than the one that was fitted to.
             PcaError: A row cannot be used, or nothing is fitted yet.
         """
+        self._check_names(X)
         return self._mapped("transform", X, center=center, whiten=whiten, skip_invalid=skip_invalid)
 
     def inverse_transform(
@@ -160,8 +172,10 @@ class Pca(FittedAttributes):
 
         Raises:
             TypeError: X holds something else.
+            ValueError: As `transform`.
             PcaError: A row cannot be used, or nothing is fitted yet.
         """
+        self._check_names(X)
         return self._mapped("reconstruction_error", X, skip_invalid=skip_invalid)
 
     def to_bytes(self) -> bytes:
@@ -253,6 +267,12 @@ class Pca(FittedAttributes):
         else:
             fitted = fit_column(_native._feature_column(rows), spec, rules)  # noqa: SLF001 - not for users
         self._fitted, self._n_invalid = fitted.pca, fitted.n_invalid
+
+    def _check_names(self, rows: Any) -> None:
+        from sparkcider.pca.feature_names import check_names
+
+        self._solved()
+        check_names(self._names, rows)
 
     def _spec(self) -> PcaSpec:
         if (self.k is None) == (self.variance is None):

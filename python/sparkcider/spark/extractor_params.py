@@ -68,7 +68,8 @@ class ExtractorParams(PreparationParams):
     pooling: Param[str] = param(
         "pooling",
         f"{choices(POOLINGS)}: how a feature map, or the tokens of a transformer, become a vector. Default: as the "
-        "model file says, else avg of a map, cls of last_hidden_state",
+        "model file says, else avg of a map, and of last_hidden_state as the library of the model does, or cls where "
+        "the graph shows a class token; required for other tokens",
         one_of("pooling", *POOLINGS),
     )
     prefixTokens: Param[int] = param(
@@ -80,7 +81,8 @@ class ExtractorParams(PreparationParams):
     layer: Param[Any] = param(
         "layer",
         "name of the output, or of a tensor inside the graph, to take; or several, in one pass: outputCol is a struct "
-        "with a field for each. Default: image_embeds, pooler_output, last_hidden_state, else the first output",
+        "with a field for each. Default: image_embeds, pooler_output, last_hidden_state, else the first output; "
+        "required where that is one of several maps or tensors of tokens",
         _layer,
     )
     layerLayout: Param[str] = param(

@@ -5,6 +5,8 @@
     open_clip       open_clip_config.json
     torchvision     a preset's attributes in a file of any name
 
+A `config.json` of transformers says which library's pooling goes with the tokens of the network (`families`).
+
 A field that changes pixels and is not supported is refused by its name, and so is one that is not known; each module
 lists the fields that change no pixel.
 """
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from sparkcider._native import ModelError, _model_summary
 from sparkcider.models.cache import brought
-from sparkcider.models.descriptions import huggingface, open_clip, timm, torchvision
+from sparkcider.models.descriptions import families, huggingface, open_clip, timm, torchvision
 from sparkcider.options import Description
 from sparkcider.storage.objects import read_whole
 from sparkcider.storage.uri import literal_path, mounted, redacted_uri, scheme_of
@@ -54,7 +56,8 @@ def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None)
             model says `sparkcider.normalization` itself.
 
     Returns:
-        The description; None where there is none.
+        The description, with the pooling of the model's library where a `config.json` beside it tells that; None where
+        there is neither, and for `none`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -71,10 +74,10 @@ def describe(model: str | os.PathLike[str], preprocessing: Preprocessing = None)
                 f"preprocessing must be left out, as pixels is not a file, got {os.fspath(preprocessing)!r}"
             )
         return None
-    if preprocessing is not None:
-        return read(preprocessing)
-    found = beside(Path(model))
-    return None if found is None or _describes_itself(model) else read(found)
+    found = beside(Path(model)) if preprocessing is None else preprocessing
+    if preprocessing is None and found is not None and _describes_itself(model):
+        found = None
+    return _with_pooling(Path(model), None if found is None else read(found))
 
 
 def beside(model: Path) -> Path | None:
@@ -82,19 +85,44 @@ def beside(model: Path) -> Path | None:
 
     A `config.json` counts only if it has a `pretrained_cfg`: that of transformers is about the network.
     """
-    folder = model.absolute().parent
-    folders = [model.parent, *([folder.parent] if folder.name == HUB_FOLDER else [])]
-    for path in (place / name for place in folders for name in NAMES):
-        if path.is_file() and (path.name != "config.json" or _is_of_timm(path)):
+    for path in (place / name for place in _folders(model) for name in NAMES):
+        if path.is_file() and (path.name != families.CONFIG or "pretrained_cfg" in _config(path)):
             return path
     return None
 
 
-def _is_of_timm(path: Path) -> bool:
+def family(model: Path) -> tuple[str, families.Family] | None:
+    """The `model_type` that a `config.json` beside a model file says and how its library pools, if that is known."""
+    return families.family(_config_beside(model)[1])
+
+
+def _with_pooling(model: Path, said: Description | None) -> Description | None:
+    path, config = _config_beside(model)
+    pooling = families.read(config)
+    if not pooling:
+        return said
+    if said is None:
+        return Description(str(path), tuple(sorted(pooling.items())))
+    return Description(said.source, tuple(sorted({**dict(said.entries), **pooling}.items())))
+
+
+def _folders(model: Path) -> list[Path]:
+    folder = model.absolute().parent
+    return [model.parent, *([folder.parent] if folder.name == HUB_FOLDER else [])]
+
+
+def _config_beside(model: Path) -> tuple[Path, dict[str, Any]]:
+    """The first `config.json` beside a model file that names a `model_type`, and its fields, if there is one."""
+    paths = [folder / families.CONFIG for folder in _folders(model)]
+    found = ((path, _config(path)) for path in paths if path.is_file())
+    return next(((path, config) for path, config in found if "model_type" in config), (model, {}))
+
+
+def _config(path: Path) -> dict[str, Any]:
     try:
-        return "pretrained_cfg" in _parsed(str(path))
+        return _parsed(str(path))
     except ModelError:  # another program's
-        return False
+        return {}
 
 
 def read(reference: str | os.PathLike[str]) -> Description:

@@ -28,7 +28,9 @@ def read(file: str, values: Mapping[str, Any]) -> Entries:
     word = values.get("interpolation")
     if isinstance(word, str):
         values = {**values, "interpolation": word.rpartition(".")[2].lower()}
-    fields = Fields(file, values)
+    # the rest of what vars() gives is nn.Module's own
+    own = {name: value for name, value in values.items() if name != "training" and not name.startswith("_")}
+    fields = Fields(file, own)
     if not fields.flag("antialias", default=True):
         raise fields.refusal("antialias", "true, as it always is for PIL images")
     size = fields.get("resize_size", 256)

@@ -8,11 +8,12 @@ import numpy as np
 
 from sparkcider._native import ModelError
 from sparkcider.models.descriptions import huggingface as description
+from sparkcider.models.descriptions.families import family
 from sparkcider.models.export.source import Source
 from sparkcider.models.export.torch import convert, embedder, libraries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def build(name: str, weights: str) -> Source:
@@ -86,7 +87,7 @@ def _has_pooler(name: str, absent: list[str]) -> bool:
 
 
 def _module(torch: Any, network: Any, *, pooled: bool) -> Any:
-    """(N, 3, H, W) to (N, D): the image's embedding, else the pooler's output, else the class token."""
+    """(N, 3, H, W) to (N, D): the image's embedding, else the pooler's output, else what its library takes."""
 
     def images(pixels: Any) -> Any:
         if hasattr(network, "get_image_features"):
@@ -94,9 +95,26 @@ def _module(torch: Any, network: Any, *, pooled: bool) -> Any:
             return getattr(found, "pooler_output", found)  # version 4 gives the tensor itself
         found = network(pixel_values=pixels)
         last = getattr(found, "pooler_output", None) if pooled else None
-        return found.last_hidden_state[:, 0] if last is None else last.flatten(1)
+        return pooled_as(found.last_hidden_state, network.config.to_dict()) if last is None else last.flatten(1)
 
     return _as_module(torch, network, images)
+
+
+def pooled_as(last: Any, config: Mapping[str, Any]) -> Any:
+    """(N, D) of a last hidden state, (N, T, D) or (N, C, H, W), as the library of a `config.json` takes it.
+
+    Raises:
+        ModelError: It takes neither the first token nor a mean, or is not known.
+    """
+    found = family(config)
+    if found is not None and found[1].pooling == "cls" and last.ndim == len("NTD"):
+        return last[:, 0]
+    if found is not None and found[1] == ("avg", ""):
+        return last.mean((2, 3) if last.ndim == len("NCHW") else 1)
+    raise ModelError(
+        f"a network of model_type {config.get('model_type')} gives no pooler_output, and which pooling of its "
+        "last_hidden_state belongs to it is not known: export it by your own code"
+    )
 
 
 def _as_module(torch: Any, network: Any, images: Callable[[Any], Any]) -> Any:
