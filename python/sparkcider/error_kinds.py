@@ -23,7 +23,8 @@ FETCHING_KINDS = {
     FORBIDDEN: "the file or object may not be read with these rights",
     UNREACHABLE: "the store, the network or the disk failed, and did so again in every retry",
 }
-"""Of `sparkcider.storage.fetch`: only where files are read by their paths."""
+"""Of `sparkcider.storage.fetch`: only where files are read by their paths. The content may be good: such images could
+not be read, and a resumed job reads them again."""
 
 ERROR_KINDS = {**DECODING_KINDS, **FETCHING_KINDS}
 """Every word that `error_kind` can hold, and what it means."""

@@ -13,4 +13,4 @@ if __name__ == "__main__":
     waves.WAVE_SECONDS = 0.01  # a wave has as few tasks as there are cores
     waves.TASKS_PER_CORE = 1
     waves.TASK_FILES = 150
-    sys.exit(cli.main(sys.argv[1:]))
+    sys.exit(cli.main())

@@ -6,11 +6,13 @@ import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sparkcider
 from sparkcider.cli import models, nearest, report, run
 from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, show
+from sparkcider.cli.signals import StopSignals
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +23,13 @@ EXIT_CODES = """exit codes:
   0    done
   1    something failed
   2    the command is wrong: an option, a path, a model's file
-  3    more images failed than --max-error-rate allows
-  130  stopped by Ctrl-C"""
+  3    more images failed than --max-error-rate, or could not be read than --max-unread-rate allows
+  129  stopped by SIGHUP
+  130  stopped by Ctrl-C
+  143  stopped by SIGTERM"""
+
+TOO_MANY = ("TooManyErrorsError", "TooManyUnreadError")
+"""Errors of exit code 3, by name: the job is imported by the commands that need it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,20 +50,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse's way out, after --help and after a wrong option
         return stop.code if isinstance(stop.code, int) else 2
     options.own_process = arguments is None
+    with StopSignals() as signals:
+        code = _exit_code(options, signals)
+    if signals.received is not None and options.own_process:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)  # a thread may be in the middle of an image for a minute
+    return code
+
+
+def _exit_code(options: argparse.Namespace, signals: StopSignals) -> int:
+    """Runs the command; says in a line what ended it."""
     try:
         code: int = options.command(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("sparkcider: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # of `sparkcider ... | head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit would flush once more
         return 1
-    except Exception as error:  # noqa: BLE001 - the last stop before the user
+    except BaseException as error:
+        if signals.received is not None:  # whatever it is: Spark may end with errors of its own
+            with suppress(OSError):  # SIGHUP says that the terminal is gone
+                print(f"sparkcider: stopped by {signals.received.name}", file=sys.stderr, flush=True)
+            return signals.exit_code
+        if isinstance(error, KeyboardInterrupt):
+            print("sparkcider: stopped", file=sys.stderr)
+            return 130
+        if not isinstance(error, Exception):
+            raise
         if options.verbose:
             traceback.print_exc()
         print(f"sparkcider: {explain(error)}", file=sys.stderr)
-        if type(error).__name__ == "TooManyErrorsError":  # the job is imported by the commands that need it
+        if type(error).__name__ in TOO_MANY:
             return 3
         return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError)) else 1
     return code

@@ -119,10 +119,27 @@ def _add_data(run: argparse.ArgumentParser) -> None:
         help="go on with unfinished work, or bring OUT up to date with IN (default: off)",
     )
     add(
+        "--same-input",
+        action="store_true",
+        help="with --resume: the images moved to another IN; rows of unchanged files are kept (default: refused)",
+    )
+    add(
+        "--allow-removed",
+        action="store_true",
+        help="with --resume: remove rows of files that are not there, however many (default: at most a tenth)",
+    )
+    add(
         "--max-error-rate",
         type=float,
         metavar="SHARE",
         help="stop with exit code 3 when more of the images failed, such as 0.05 (default: never)",
+    )
+    add(
+        "--max-unread-rate",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="stop with exit code 3 when more of the images could not be read; 1: never (default: %(default)s)",
     )
 
 
@@ -247,7 +264,10 @@ def _config(options: argparse.Namespace) -> JobConfig:
         formats=tuple(name.strip() for name in options.format.split(",")),
         mode=options.mode,
         resume=options.resume,
+        same_input=options.same_input,
+        allow_removed=options.allow_removed,
         max_error_rate=options.max_error_rate,
+        max_unread_rate=options.max_unread_rate,
         engine=options.engine,
         workers=options.workers,
         to_table=options.to_table,

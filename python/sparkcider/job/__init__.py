@@ -19,7 +19,7 @@ Parquet.
 """
 
 from sparkcider.job.config import DEFAULT_VARIANCE, ENGINES, FORMATS, MODES, JobConfig, ModelFacts, open_model
-from sparkcider.job.counts import TooManyErrorsError
+from sparkcider.job.counts import TooManyErrorsError, TooManyUnreadError
 from sparkcider.job.engine import Choice, choose_engine
 from sparkcider.job.progress import Progress
 from sparkcider.job.stages import run
@@ -36,6 +36,7 @@ __all__ = [
     "Progress",
     "Summary",
     "TooManyErrorsError",
+    "TooManyUnreadError",
     "choose_engine",
     "open_model",
     "run",

@@ -20,9 +20,10 @@ from pyspark.sql import Observation, SparkSession
 from pyspark.sql import functions as F
 
 from sparkcider.contents import PREVIEWS
+from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.feature import PCA
 from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
-from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate
+from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate, check_unread_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.session import start_session
@@ -149,25 +150,34 @@ class SparkEngine:
         files = checked(with_labels(found, self._config), self._config)
         return SparkImages(files, files.found, fetched=self._fetches(files.keys["path"][0].as_py()))
 
-    def embed(self, images: SparkImages, partial: Partial) -> None:
+    def embed(self, images: SparkImages, partial: Partial, total: int) -> None:
         """Embeds all images and adds them to the table `features`, a wave after the other."""
-        done = errors = 0
+        done = errors = unread = 0
+        could_not_be_read = F.when(F.col("error_kind").isin(*FETCHING_KINDS), F.col("error"))
         with self._progress.counting(images.found["files"]) as count:
             for wave in self._waves(images):
                 metrics = Observation()
                 seconds = [F.sum(step).alias(step) for step in embedding.STEPS]
-                rows = wave.rows.observe(metrics, F.count("error").alias("errors"), *seconds)
+                rows = wave.rows.observe(
+                    metrics,
+                    F.count("error").alias("errors"),
+                    F.count(could_not_be_read).alias("unread"),
+                    F.min(could_not_be_read).alias("example"),
+                    *seconds,
+                )
 
                 def advance(share: float, before: int = done, files: int = wave.files) -> None:
                     count.raise_to(before + int(share * files))
 
                 with watch(self._session, advance):
-                    rows.drop(*embedding.STEPS).write.mode("append").parquet(partial.child("features"))
+                    _append(rows.drop(*embedding.STEPS), partial)
                 for step in embedding.STEPS:
                     self._seconds[step] += metrics.get[step] or 0.0
                 done, errors = done + wave.files, errors + metrics.get["errors"]
                 count.raise_to(done)
                 count.add(0, metrics.get["errors"])
+                unread += metrics.get["unread"]
+                check_unread_rate(self._config, total, unread, metrics.get["example"])
                 check_error_rate(self._config, done, errors)
 
     def count(self, partial: Partial) -> Counts:
@@ -187,14 +197,15 @@ class SparkEngine:
         return collected(self._features(folder).select(*DONE.names), DONE)
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+        """Writes rows of a folder of features into `partial`: those of `resume.KEPT`, or all as they are."""
         rows = self._features(folder)
         if kept is not None:
-            labels = self._session.createDataFrame(
-                list(zip(*(kept[name].to_pylist() for name in ("path", "label")))), "path string, label string"
+            names = self._session.createDataFrame(
+                list(zip(*(column.to_pylist() for column in kept.columns))),
+                ", ".join(f"{name} string" for name in kept.column_names),
             )
-            rows = rows.drop("label").join(labels, "path").select(*rows.columns)
-        rows.write.mode("append").parquet(partial.child("features"))
+            rows = rows.withColumnRenamed("path", "before").drop("label").join(names, "before").select(*rows.columns)
+        _append(rows, partial)
 
     def reduce(self, partial: Partial) -> Pca:
         """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
@@ -257,7 +268,8 @@ class SparkEngine:
 
     def _features(self, folder: str) -> DataFrame:
         # a schema that is given costs no job of its own
-        return self._session.read.schema(embedding.ROWS).parquet(folder)
+        # parts alone: the other engine may have left one that it had not closed
+        return self._session.read.schema(embedding.ROWS).option("pathGlobFilter", "*.parquet").parquet(folder)
 
     def _listed(self, location: str) -> pa.Table:
         """path, length and modificationTime of all files: by this process where it sees them, else by Spark."""
@@ -370,6 +382,16 @@ class SparkEngine:
     def _cores(self) -> int:
         """Cores of the cluster as it is now; 0 on Connect, where a client does not know."""
         return self._session.sparkContext.defaultParallelism if is_classic(self._session) else 0
+
+
+def _append(rows: DataFrame, partial: Partial) -> None:
+    """Adds rows to the features, each task's file when it is complete: those of a write that is stopped are kept.
+
+    This is what version 2 of Hadoop's committer does. It may leave files of tasks that ran twice, but not here: a task
+    writes one file, whose name its second run has too.
+    """
+    write = rows.write.mode("append").option("mapreduce.fileoutputcommitter.algorithm.version", "2")
+    write.parquet(partial.child("features"))
 
 
 def _schema_of(table: str) -> str | None:

@@ -50,8 +50,15 @@ class JobConfig:
         mode: ``error`` or ``overwrite``, for an output that exists.
         resume: Go on with the work that an earlier run has left in ``OUT.partial``, or bring an existing output up to
             date: files that are new or changed are embedded, rows of deleted files removed.
+        same_input: With ``resume``: go on although ``input`` is another than before, because the images moved. A row
+            whose file has the same path below the input, length and modification time is kept, with its new path.
+        allow_removed: With ``resume``: remove rows of files that are not there, however many. Default: more than a
+            tenth of the rows, and at least 10, are refused.
         max_error_rate: Stop when a larger share of the images failed, in [0, 1]; looked at after the first 1,000
             images, then with each block (on Spark: each wave). Default: never.
+        max_unread_rate: Stop when a larger share of the listed images could not be read
+            (``sparkcider.error_kinds.FETCHING_KINDS``), in [0, 1]; looked at with each block (on Spark: each wave).
+            1.0: never.
         engine: ``embedded`` (threads of this process, no Java), ``spark``, or ``auto``: see ``sparkcider.job.engine``.
         to_table: Table of Spark's catalog, such as ``catalog.schema.name``, that gets the features, too; the components
             go to one of that name with ``_pca`` at its end. ``mode`` and ``resume`` say what happens to tables that
@@ -86,7 +93,10 @@ class JobConfig:
     formats: tuple[str, ...] = ("parquet",)
     mode: str = "error"
     resume: bool = False
+    same_input: bool = False
+    allow_removed: bool = False
     max_error_rate: float | None = None
+    max_unread_rate: float = 0.01
     engine: str = "auto"
     workers: int | None = None
     to_table: str | None = None
@@ -102,10 +112,10 @@ class JobConfig:
                 raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {name!r}")
         if self.mode not in MODES:
             raise ValueError(f"mode must be {' or '.join(MODES)}, got {self.mode!r}")
-        if self.resume and self.mode == "overwrite":
-            raise ValueError("resume goes on with what is there and mode 'overwrite' starts over: give one of them")
-        if self.max_error_rate is not None and not 0.0 <= self.max_error_rate <= 1.0:
-            raise ValueError(f"max_error_rate must be in [0, 1], got {self.max_error_rate}")
+        self._check_resume()
+        for name, rate in (("max_error_rate", self.max_error_rate), ("max_unread_rate", self.max_unread_rate)):
+            if rate is not None and not 0.0 <= rate <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {rate}")
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.to_table is not None and self.engine == "embedded":
@@ -122,6 +132,12 @@ class JobConfig:
             raise ValueError(f"pca_variance must be in (0, 1], got {self.pca_variance}")
         if not self.pca and (self.pca_k is not None or self.pca_variance is not None or self.standardize):
             raise ValueError("pca_k, pca_variance and standardize have no effect without a PCA")
+
+    def _check_resume(self) -> None:
+        if self.resume and self.mode == "overwrite":
+            raise ValueError("resume goes on with what is there and mode 'overwrite' starts over: give one of them")
+        if (self.same_input or self.allow_removed) and not self.resume:
+            raise ValueError("same_input and allow_removed have no effect without resume")
 
     def _check_input(self) -> None:
         for name, uri in (("input", self.input), ("output", self.output)):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkcider import SparkciderError
+from sparkcider.error_kinds import FETCHING_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,10 @@ PARTICULARS = r"(?<=first bytes: )[0-9a-f ]+|0x[0-9A-Fa-f]+|\d+"
 
 class TooManyErrorsError(SparkciderError):
     """More images failed than `max_error_rate` allows."""
+
+
+class TooManyUnreadError(SparkciderError):
+    """More images could not be read than `max_unread_rate` allows."""
 
 
 class Fault(NamedTuple):
@@ -95,6 +100,11 @@ class Counts:
         """Images that failed."""
         return sum(failed.count for failed in self.failed.values())
 
+    @property
+    def n_unread(self) -> int:
+        """Images that could not be read."""
+        return sum(count for kind, count in self.by_kind().items() if kind in FETCHING_KINDS)
+
     def by_kind(self) -> dict[str, int]:
         """Failed images of each kind, the most frequent one first."""
         kinds: Counter[str] = Counter()
@@ -152,4 +162,25 @@ def check_error_rate(config: JobConfig, done: int, errors: int, *, finished: boo
     raise TooManyErrorsError(
         f"{errors:,} of {done:,} images failed ({errors / done:.1%}), more than max_error_rate {most:g} allows; "
         "the column error of the finished features says why"
+    )
+
+
+def check_unread_rate(config: JobConfig, images: int, unread: int, example: str | None) -> None:
+    """Stops a job of which too much could not be read: credentials that ended, a store or a disk that is gone.
+
+    Args:
+        config: The job.
+        images: All that were listed, so that it is known from the first block how many may fail.
+        unread: How many could not be read so far.
+        example: The error of one of them.
+
+    Raises:
+        TooManyUnreadError: More than `max_unread_rate` of them could not be read.
+    """
+    most = config.max_unread_rate
+    if unread <= most * images:
+        return
+    raise TooManyUnreadError(
+        f"{unread:,} of {images:,} images could not be read, more than max_unread_rate {most:g} allows, such as: "
+        f"{example}; the same job with --resume (resume=True) reads them again"
     )

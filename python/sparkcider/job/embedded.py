@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -22,9 +22,10 @@ import pyarrow.compute as pc
 from sparkcider import FeatureExtractor, _native
 from sparkcider.columns import variable_lists
 from sparkcider.contents import extract_with_previews
+from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.job import machine, tables
 from sparkcider.job.config import DEFAULT_VARIANCE
-from sparkcider.job.counts import Counts, check_error_rate
+from sparkcider.job.counts import Counts, check_error_rate, check_unread_rate
 from sparkcider.job.look import LOOKED_AT, is_sampled
 from sparkcider.job.resume import DONE, put_aside
 from sparkcider.job.source import list_images, most_blocks
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 BLOCKS_AHEAD = 2
 """Blocks that are read ahead for each worker."""
 
+
+PATIENCE_SECONDS = 3.0
+"""For the blocks in work when the job is stopped; the rows of those that take longer are lost."""
 
 SMALL_PARTS = 8
 """A result with more small parts than these gets fewer and larger ones: a long job closes one each minute."""
@@ -88,14 +92,14 @@ class EmbeddedEngine:
         """The images of the job, listed."""
         return list_images(self._config)
 
-    def embed(self, images: FileImages | TableImages, partial: Partial) -> None:
+    def embed(self, images: FileImages | TableImages, partial: Partial, total: int) -> None:
         """Embeds all images and adds them to the table `features`."""
         workers = min(self._n_workers, most_blocks(images.found))  # a twin costs as long as the first extractor
         while len(self._extractors) < workers:
             self._extractors.append(self._extractors[0].twin())
         writer = PartWriter(partial, "features", FEATURES)
         with self._progress.counting(images.found["files"]) as count, writer:
-            work = _Embedding(images.blocks, writer, count, workers, self._config)
+            work = _Embedding(images.blocks, writer, count, workers, self._config, total)
             work.run(self._extractors)
         self._reading, self._writing = work.reading, writer.seconds
         if tables.count_small_parts(partial.child("features")) > SMALL_PARTS:
@@ -114,7 +118,7 @@ class EmbeddedEngine:
         return pa.concat_tables([DONE.empty_table(), *groups_of(parts_in(folder), DONE.names)])
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+        """Writes rows of a folder of features into `partial`: those of `resume.KEPT`, or all as they are."""
         target = partial.child("features")
         partial.files.make_folder(target)
         if kept is None:
@@ -122,11 +126,12 @@ class EmbeddedEngine:
             for at, part in enumerate(parts_in(folder), number):
                 copy_file(part, f"{target}/part-{at:05}.parquet")
             return
-        paths, labels = kept["path"].combine_chunks(), kept["label"].combine_chunks()
+        before, path, label = (column.combine_chunks() for column in kept.columns)
         with PartWriter(partial, "features", FEATURES) as writer:
             for group in groups_of(parts_in(folder), FEATURES.names):
-                at = pc.index_in(group["path"], value_set=paths)
-                rows = group.set_column(1, "label", labels.take(at.combine_chunks())).filter(pc.is_valid(at))
+                at = pc.index_in(group["path"], value_set=before).combine_chunks()
+                named = group.set_column(0, "path", path.take(at)).set_column(1, "label", label.take(at))
+                rows = named.filter(pc.is_valid(at))
                 for batch in rows.cast(FEATURES).to_batches():
                     writer.add(batch)
 
@@ -218,20 +223,22 @@ class _Embedding:
         count: ImageCount,
         n_workers: int,
         config: JobConfig,
+        total: int,
     ) -> None:
         self.reading = 0.0
-        self._config = config
+        self._config, self._total, self._unread = config, total, 0
         self._blocks, self._writer, self._count = blocks, writer, count
         self._ahead: Queue[Block | None] = Queue(BLOCKS_AHEAD * n_workers)
         self._budget = machine.MemoryBudget(machine.IMAGE_BYTES * n_workers)
         self._stop = Event()
+        self._adding, self._ended = Lock(), False
         self._faults: list[BaseException] = []
 
     def run(self, extractors: list[FeatureExtractor]) -> None:
         """Embeds all blocks with a thread for each extractor.
 
         Raises:
-            KeyboardInterrupt: The user stopped it; the blocks in work are finished first.
+            KeyboardInterrupt: The user stopped it; the blocks in work have `PATIENCE_SECONDS` to end.
         """
         reader = Thread(target=self._guarded, args=(self._read, len(extractors)), name="sparkcider reader")
         workers = [
@@ -246,9 +253,13 @@ class _Embedding:
                     thread.join(0.2)  # a join without a limit would not see Ctrl-C
         except BaseException:
             self._stop.set()
+            end = time.monotonic() + PATIENCE_SECONDS
             for thread in (*workers, reader):
-                thread.join()
+                thread.join(max(end - time.monotonic(), 0.0))
             raise
+        finally:
+            with self._adding:
+                self._ended = True
         if self._faults:
             raise self._faults[0]
 
@@ -289,9 +300,22 @@ class _Embedding:
                 return
             (features, errors, kinds), previews = self._extracted(extractor, block)
             columns = [*block.keys.columns, variable_lists(features), errors, kinds, *previews]
-            self._writer.add(pa.RecordBatch.from_arrays(columns, schema=FEATURES))
+            if not self._add(pa.RecordBatch.from_arrays(columns, schema=FEATURES)):
+                return
             self._count.add(len(errors), len(errors) - errors.null_count)
             check_error_rate(self._config, self._count.done, self._count.errors)
+
+    def _add(self, rows: pa.RecordBatch) -> bool:
+        """Adds rows of a block; False if the job has ended meanwhile, and its last part is closed."""
+        unread = rows["error"].filter(pc.is_in(rows["error_kind"], value_set=pa.array(list(FETCHING_KINDS))))
+        with self._adding:
+            if self._ended:
+                return False
+            self._writer.add(rows)
+            self._unread += len(unread)
+        if len(unread):
+            check_unread_rate(self._config, self._total, self._unread, unread[0].as_py())
+        return True
 
     def _extracted(self, extractor: FeatureExtractor, block: Block) -> Any:
         """Waits for the memory; one image at a time is decoded, so the largest one counts."""

@@ -7,6 +7,7 @@ for that file.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 """The file that is put in place last."""
+
+ASIDE = re.compile("features-[0-9a-f]{8}")
+"""Names of folders of features that are being written again."""
 
 # What an older result must hold before it is replaced: a mistyped --output must not cost a home folder.
 _MARKS = (SUMMARY, "features")
@@ -43,8 +47,18 @@ class Partial(NamedTuple):
 
     def has_features(self) -> bool:
         """Whether a part of the features is finished: then there is something to go on with."""
-        folder = self.child("features")
-        return self.files.exists(folder) and any(name.endswith(".parquet") for name in self.files.children(folder))
+        return bool(self.parts())
+
+    def parts(self) -> list[str]:
+        """The finished parts of the features, by their URIs."""
+        folders = self.feature_folders()
+        names = [(folder, name) for folder in folders for name in self.files.children(folder)]
+        return [f"{folder}/{name}" for folder, name in names if name.endswith(".parquet")]
+
+    def feature_folders(self) -> list[str]:
+        """The folders with features: the result's own, and those that are being written again."""
+        names = self.files.children(self.uri) if self.files.exists(self.uri) else []
+        return [self.child(name) for name in sorted(names) if name == "features" or ASIDE.fullmatch(name)]
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a small file of the result, in UTF-8."""

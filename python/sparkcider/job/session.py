@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import threading
 import warnings
 from collections import deque
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pyspark.util
 from pyspark import SparkConf, SparkContext
@@ -37,6 +39,9 @@ SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """The JVM of a local job lives for minutes and shares its cores with the Python workers, who do the work. Its
 optimising compiler takes 14 seconds of a core, which 10,000 images do not earn back (docs/benchmarks.md)."""
 
+SECONDS_TO_SILENCE = 0.5
+"""For a JVM that may be ending, too: what spark-submit runs can print only until then."""
+
 READ_BYTES, READS_HELD = 1 << 16, 64
 """The last 4 MiB of a start are kept: a start at level INFO prints some 10 kB."""
 
@@ -62,14 +67,37 @@ def start_session(
     if master is not None:
         options["spark.master"] = master
     options.update(conf or {})
+    handler = signal.getsignal(signal.SIGINT)
     starts = _starts_a_jvm(options)
     if starts and re.match(r"local($|\[)", options.get("spark.master", "local")) and not _has_administrator():
         options.setdefault("spark.driver.defaultJavaOptions", SHORT_LIVED)  # a user's extraJavaOptions come after these
     spark = _quiet_session(options) if starts and not verbose else _session(options)
+    if handler is not signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGINT, handler
+        )  # a session puts its own there, which talks to the JVM in the middle of a call
     if "PYSPARK_PYTHON" not in os.environ and is_classic(spark) and str(spark.sparkContext.master).startswith("local"):
         # Spark would take the first python3 of the PATH, which is not the one of a virtualenv that is not activated.
         spark.sparkContext.pythonExec = sys.executable
     return spark
+
+
+def silence() -> None:
+    """Ends what Spark prints of work that is broken off, where there is a session; a signal handler may call this.
+
+    The thread that a handler interrupts may be in the middle of a call to the JVM, so the call is made by another one.
+    """
+    context: Any = SparkContext._active_spark_context  # noqa: SLF001 - `getOrCreate` would start one
+    if context is not None:
+        context._accumulatorServer.handle_error = lambda *_: None  # noqa: SLF001 - it prints a traceback
+
+        def set_level() -> None:
+            with suppress(Exception):  # the signal may have ended the JVM, too
+                context.setLogLevel("OFF")
+
+        thread = threading.Thread(target=set_level, name="sparkcider silence", daemon=True)
+        thread.start()
+        thread.join(timeout=SECONDS_TO_SILENCE)
 
 
 class HeldOutput:

@@ -7,21 +7,23 @@ import platform
 import re
 from dataclasses import asdict
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 import sparkcider
+from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.job.advice import scaled_advice
 from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, JobConfig, ModelFacts, open_model
-from sparkcider.job.counts import check_error_rate
+from sparkcider.job.counts import check_error_rate, check_unread_rate
+from sparkcider.job.dependencies import JOB, check_same, dependencies, write_job
 from sparkcider.job.engine import choose_engine, session_is_active
 from sparkcider.job.lock import LOCK
 from sparkcider.job.look import check_report, find, sampled_share, write_report
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, unfinished
-from sparkcider.job.resume import JOB, carry_over, check_same, dependencies, unchanged_summary
+from sparkcider.job.resume import carry_over, left_over, unchanged_summary
 from sparkcider.job.summary import Summary
 from sparkcider.models import hub_commit
 
@@ -52,8 +54,11 @@ class Engine(Protocol):
     def images(self) -> Images:
         """The images of the job, listed."""
 
-    def embed(self, images: Any, partial: Partial) -> None:
-        """Embeds all images, of the kind that `images` gives, and adds them to the table `features`."""
+    def embed(self, images: Any, partial: Partial, total: int) -> None:
+        """Embeds all images, of the kind that `images` gives, and adds them to the table `features`.
+
+        `total` is the number of the job's images, those that have rows already among them.
+        """
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
@@ -62,7 +67,7 @@ class Engine(Protocol):
         """`resume.DONE` of all rows in a folder of features."""
 
     def carry(self, folder: str, partial: Partial, kept: pa.Table | None) -> None:
-        """Writes rows of a folder of features into `partial`: those of `kept` (path, label), or all as they are."""
+        """Writes rows of a folder of features into `partial`: those of `resume.KEPT`, or all as they are."""
 
     def reduce(self, partial: Partial) -> Pca:
         """Fits the PCA, writes the table `pca` and `pca-model`; gives the fitted PCA."""
@@ -108,6 +113,8 @@ def run(
         The summary, as it is written to `summary.json`: a dict, which notebooks show as a table.
 
     Raises:
+        TooManyErrorsError: More images failed than `max_error_rate` allows.
+        TooManyUnreadError: More images could not be read than `max_unread_rate` allows.
         FileNotFoundError: The input or the model does not exist.
         FileExistsError: The output exists and may not be replaced.
         ImportError: There is no jinja2, which the report needs.
@@ -146,12 +153,13 @@ def run(
 
 def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, progress: Progress) -> dict[str, Any]:
     output = engine.location(config.output)
-    _check_apart(engine.location(config.input), output)
-    files, now = engine.files(output), dependencies(config, extractor)
+    source = engine.location(config.input)
+    _check_apart(source, output)
+    files, now = engine.files(output), dependencies(config, extractor, source)
     check_free(files, output, overwrite=config.mode == "overwrite" or config.resume)
     older = output if config.resume and files.exists(output) else None
     for folder in filter(None, (older, f"{output}.partial" if config.resume else None)):
-        check_same(files, folder, now)
+        check_same(files, folder, now, same_input=config.same_input)
     with progress.stage("input", config.input) as done:
         images = engine.images()
         done(_found_text(images.found))
@@ -160,21 +168,62 @@ def _run_on(engine: Engine, config: JobConfig, extractor: FeatureExtractor, prog
         if summary is not None:
             progress.line(f"{'result':<9} nothing has changed since {older} was written")
             return summary
+    if config.mode == "error" and not config.resume:
+        left = left_over(engine, Partial(files, f"{output}.partial"))
+        if left is not None:
+            progress.failure(f"{'found':<9} {left}")
+    partial = None
     try:
         with unfinished(files, output, overwrite=config.mode == "overwrite", resume=config.resume) as partial:
-            partial.write_text(JOB, json.dumps(now, indent=2) + "\n")
-            summary, look = _stages(config, engine, images, partial, older, extractor.embedding_dim, progress)
+            earlier = Earlier(older, now)
+            summary, look = _stages(config, engine, images, partial, earlier, extractor.embedding_dim, progress)
             found = {"name": config.model_name, "hub_commit": hub_commit(config.model)}
             summary["model"] = {**found, **asdict(ModelFacts.of(extractor))}
             if look is not None:
                 write_report(summary, look, partial, progress)
             partial.write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     except BaseException:
-        if Partial(files, f"{output}.partial").has_features():
-            kept = f"finished features are in {output}.partial; the same job with --resume goes on"
-            progress.failure(f"{'kept':<9} {kept}")
+        if partial is not None:
+            _say_kept(partial, progress)
         raise
     return summary
+
+
+def _say_kept(partial: Partial, progress: Progress) -> None:
+    try:
+        kept = "finished features are" if partial.has_features() else None
+    except Exception:  # noqa: BLE001 - Spark may be gone, and with it the way to the files
+        kept = "finished features, if there are any, are"
+    if kept is not None:
+        progress.failure(f"{'kept':<9} {kept} in {partial.uri}; the same job with --resume goes on")
+
+
+class Earlier(NamedTuple):
+    """What is known of the features before the stages begin.
+
+    Attributes:
+        older: Full URI of a complete result to bring up to date; None where there is none.
+        now: `dependencies` of this run.
+    """
+
+    older: str | None
+    now: dict[str, Any]
+
+
+class Embedded(NamedTuple):
+    """What became of the images.
+
+    Attributes:
+        todo: Those that had no features yet.
+        counts: Of all.
+        rate: Images per second of `todo`.
+        removed: Images whose rows of an earlier run were left out.
+    """
+
+    todo: Images
+    counts: Counts
+    rate: float
+    removed: int
 
 
 def _stages(
@@ -182,12 +231,12 @@ def _stages(
     engine: Engine,
     images: Images,
     partial: Partial,
-    older: str | None,
+    earlier: Earlier,
     dimension: int,
     progress: Progress,
 ) -> tuple[dict[str, Any], Look | None]:
     """Runs the stages between the listing and the report; gives what the summary says of them, and what is reported."""
-    todo, counts, rate = _embed(config, engine, images, partial, older, progress)
+    todo, counts, rate, removed = _embed(config, engine, images, partial, earlier, progress)
     _remove_later_stages(partial)
     pca = _reduce(config, engine, partial, progress) if config.pca else None
     look = None
@@ -205,10 +254,12 @@ def _stages(
         "input": {**images.found, "labels": len(counts.files) - (None in counts.files)},
         "images": counts.n_images,
         "errors": counts.n_errors,
+        "unread": counts.n_unread,
         "errors_by_kind": counts.by_kind(),
         "errors_by_reason": counts.by_reason(),
         "by_label": counts.by_label(),
         "embedded": todo.found["files"],
+        "removed": removed,
         "images_per_second": round(rate, 1),
         "pca": None if pca is None else _pca_facts(config, pca),
         "findings": None if look is None else look.findings.facts,
@@ -222,26 +273,41 @@ def _stages(
 
 
 def _embed(
-    config: JobConfig, engine: Engine, images: Images, partial: Partial, older: str | None, progress: Progress
-) -> tuple[Images, Counts, float]:
-    """Embeds the images that have no features yet; gives these images, the counts of all, and the images/s."""
+    config: JobConfig, engine: Engine, images: Images, partial: Partial, earlier: Earlier, progress: Progress
+) -> Embedded:
+    """Embeds the images that have no features yet."""
     with progress.stage("features", config.model_name) as done:
-        todo = images
+        todo, removed = images, 0
         if config.resume and images.keys is not None:
-            todo = images.of(carry_over(engine, partial, older, images.keys))
+            keys, removed = carry_over(
+                engine, partial, earlier.older, images.keys, earlier.now, allow_removed=config.allow_removed
+            )
+            todo = images.of(keys)
+        write_job(partial, earlier.now)
         embedded = todo.found["files"]
         if embedded:
-            engine.embed(todo, partial)
+            engine.embed(todo, partial, images.found["files"])
         rate = embedded / done.seconds()
         counts = engine.count(partial)
-        check_error_rate(config, counts.n_files, counts.n_errors, finished=True)
-        if counts.n_images == 0:
-            reason = counts.by_reason()[0]["reason"]
-            partial.files.remove(partial.child("features"))  # nothing in it is worth resuming
-            raise ValueError(f"no image among {counts.n_files:,} files of {config.input}; most often: {reason}")
+        _check_counts(config, counts, partial)
         kept = f", {counts.n_files - embedded:,} kept" if embedded < counts.n_files else ""
+        kept += f", {removed:,} removed (their files are not there)" if removed else ""
         done(f"{counts.n_images:,} images, {counts.n_errors:,} failed{kept}, {rate:,.0f} images/s")
-    return todo, counts, rate
+    if counts.n_unread:
+        progress.line(f"{'unread':<9} {counts.n_unread:,} images could not be read; --resume reads them again")
+    return Embedded(todo, counts, rate, removed)
+
+
+def _check_counts(config: JobConfig, counts: Counts, partial: Partial) -> None:
+    """Ends a job of which too much failed before anything is made of the rest."""
+    if counts.n_unread:
+        example = next(fault for fault in counts.by_reason() if fault["kind"] in FETCHING_KINDS)
+        check_unread_rate(config, counts.n_files, counts.n_unread, f"{example['example']}: {example['reason']}")
+    check_error_rate(config, counts.n_files, counts.n_errors, finished=True)
+    if counts.n_images == 0:
+        reason = counts.by_reason()[0]["reason"]
+        partial.files.remove(partial.child("features"))  # nothing in it is worth resuming
+        raise ValueError(f"no image among {counts.n_files:,} files of {config.input}; most often: {reason}")
 
 
 def _remove_later_stages(partial: Partial) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 from contextlib import nullcontext, suppress
 from threading import Lock
@@ -40,7 +41,8 @@ TEXT_COLUMNS = {"features": ("path", "label", "features", "error", "error_kind")
 PART_BYTES, PART_SECONDS = 128 << 20, 60.0
 """When a part is closed. What is not in a closed part is lost if the process dies."""
 
-_OPEN = ".open"
+OPEN = ".open"
+"""Ends the name of a part that is being written."""
 
 GROUP_ROWS, GROUP_BYTES = 1024, 16 << 20
 """Rows that are written at a time, and read at a time by what follows."""
@@ -70,10 +72,11 @@ class PartWriter:
         self._waiting_rows = self._waiting_bytes = 0
         partial.files.make_folder(self._folder)
         for name in partial.files.children(self._folder):
-            if name.endswith(_OPEN):  # of a run that was killed
+            number = re.match(r"part-(\d+)", name)  # Spark's parts are numbered so, too
+            if name.endswith(OPEN):  # of a run that was killed
                 partial.files.remove(f"{self._folder}/{name}")
-            else:
-                self._number = max(self._number, int(name[len("part-") : -len(".parquet")]) + 1)
+            elif number is not None:
+                self._number = max(self._number, int(number[1]) + 1)
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Adds rows of the schema."""
@@ -132,7 +135,7 @@ class PartWriter:
     @property
     def _open_name(self) -> str:
         # An object of a store appears when it is closed, so it has its name from the start.
-        return f"{self._name}{_OPEN}" if scheme_of(self._folder) in RENAMED_IN_ONE_STEP else self._name
+        return f"{self._name}{OPEN}" if scheme_of(self._folder) in RENAMED_IN_ONE_STEP else self._name
 
 
 def parts_in(folder: str) -> list[str]:

@@ -31,6 +31,9 @@ class Files(Protocol):
     def children(self, uri: str) -> list[str]:
         """The names in a folder; of a file, an empty list."""
 
+    def modified(self, uri: str) -> float:
+        """When a file was modified, in seconds since 1970 (UTC)."""
+
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
 
@@ -71,6 +74,10 @@ class ArrowFiles:
         if self._fs.get_file_info(path).type != arrow_fs.FileType.Directory:
             return []
         return [info.base_name for info in self._fs.get_file_info(arrow_fs.FileSelector(path))]
+
+    def modified(self, uri: str) -> float:
+        """When a file was modified, in seconds since 1970 (UTC)."""
+        return float(self._fs.get_file_info(self._path(uri)).mtime_ns) / 1e9
 
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""

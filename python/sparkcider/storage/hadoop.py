@@ -51,6 +51,10 @@ class HadoopFiles:
             return []
         return [status.getPath().getName() for status in self._fs.listStatus(self._path_class(uri))]
 
+    def modified(self, uri: str) -> float:
+        """When a file was modified, in seconds since 1970 (UTC)."""
+        return float(self._fs.getFileStatus(self._path_class(uri)).getModificationTime()) / 1e3
+
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
         stream = self._fs.create(self._path_class(uri))
