@@ -29,7 +29,7 @@ COLUMNS = {
 
 def main(options: argparse.Namespace) -> int:
     """Prints what is on the executors; returns 1 if one of them has a fault or differs from the others, else 0."""
-    from sparkcider.job.cluster import session_for
+    from sparkcider.job.session import session_for
     from sparkcider.spark.probe import probe
 
     with session_for(None, options.master, dict(options.conf), verbose=options.verbose) as session:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import Observation, SparkSession
+from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkcider.contents import PREVIEWS
@@ -26,7 +25,6 @@ from sparkcider.job.config import DEFAULT_VARIANCE, TABLE
 from sparkcider.job.counts import PARTICULARS, Counts, Fault, check_error_rate, check_unread_rate
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
-from sparkcider.job.session import start_session
 from sparkcider.job.source import FileImages, checked, with_labels
 from sparkcider.job.waves import plan_tasks, wave_size
 from sparkcider.pca.saved_model import from_arrays
@@ -43,7 +41,7 @@ from sparkcider.storage.listing import list_files
 from sparkcider.storage.uri import ALIASES, scheme_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from sparkcider._native import Pca
     from sparkcider.job.config import JobConfig
@@ -54,29 +52,6 @@ if TYPE_CHECKING:
 
 FETCHED = ("s3", "gs", "abfss")
 """Stores that a worker opens by itself, if it has credentials of its own."""
-
-
-@contextmanager
-def session_for(
-    spark: SparkSession | None, master: str | None, conf: Mapping[str, str] | None, *, verbose: bool
-) -> Iterator[SparkSession]:
-    """The session that is given, else the active one, else a new one, which ends with the block.
-
-    Args:
-        spark: The user's session.
-        master: Master of a new session.
-        conf: Settings of a new session.
-        verbose: Let the warnings of a new session through.
-    """
-    active = spark if spark is not None else SparkSession.getActiveSession()
-    if active is not None and master is None and not conf:
-        yield active
-        return
-    session = start_session(master, conf, verbose=verbose)
-    try:
-        yield session
-    finally:
-        session.stop()
 
 
 class SparkImages(NamedTuple):

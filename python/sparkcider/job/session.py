@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pyspark.util
@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from sparkcider.storage.hadoop import is_classic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CONNECT = ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 """With any of these in the environment PySpark may talk to a server (`SparkSession.Builder.getOrCreate`)."""
@@ -44,6 +44,29 @@ SECONDS_TO_SILENCE = 0.5
 
 READ_BYTES, READS_HELD = 1 << 16, 64
 """The last 4 MiB of a start are kept: a start at level INFO prints some 10 kB."""
+
+
+@contextmanager
+def session_for(
+    spark: SparkSession | None, master: str | None, conf: Mapping[str, str] | None, *, verbose: bool
+) -> Iterator[SparkSession]:
+    """The session that is given, else the active one, else a new one, which ends with the block.
+
+    Args:
+        spark: The user's session.
+        master: Master of a new session.
+        conf: Settings of a new session.
+        verbose: Let the warnings of a new session through.
+    """
+    active = spark if spark is not None else SparkSession.getActiveSession()
+    if active is not None and master is None and not conf:
+        yield active
+        return
+    session = start_session(master, conf, verbose=verbose)
+    try:
+        yield session
+    finally:
+        session.stop()
 
 
 def start_session(

@@ -145,7 +145,8 @@ def run(
         from sparkcider.job.embedded import EmbeddedEngine
 
         return Summary(_run_on(EmbeddedEngine(config, extractor, progress), config, extractor, progress))
-    from sparkcider.job.cluster import SparkEngine, session_for
+    from sparkcider.job.cluster import SparkEngine
+    from sparkcider.job.session import session_for
 
     with session_for(spark, master, conf, verbose=verbose) as session:
         return Summary(_run_on(SparkEngine(session, config, progress), config, extractor, progress))
