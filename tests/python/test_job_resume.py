@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,9 @@ import pytest
 
 from sparkcider import job
 from sparkcider.job import JobConfig, TooManyErrorsError, processes, resume, source, tables
+from sparkcider.job.dependencies import NUMBERS
+from sparkcider.job.resume import DONE, Moved, compare
+from sparkcider.job.source import KEYS
 from sparkcider.samples import write_samples
 
 if TYPE_CHECKING:
@@ -159,11 +163,115 @@ def test_changed_features_are_refused_and_each_difference_named(run: Run, images
     changed = config(images, resume=True, options={"filter": "box", "input_size": 8})
     with pytest.raises(ValueError, match=r"filter was not set and is box; input_size was not set and is 8; --mode"):
         run(changed)
+
+
+def test_versions_with_the_same_numbers_continue_each_other_s_results(run: Run, images: Path):
+    run(config(images))
     job_file = images.parent / "out" / "job.json"
     facts = json.loads(job_file.read_text())
-    job_file.write_text(json.dumps({**facts, "numbers": 0}))
-    with pytest.raises(ValueError, match=r"numbers was 0 and is 1"):
+    first = {name: value for name, value in facts.items() if name not in ("numbers", "input")}
+    job_file.write_text(json.dumps({**first, "sparkcider": "0.2.0"}))  # as 0.2.0 wrote it
+    assert run(config(images, resume=True, pca_k=5))["embedded"] == 0
+    assert json.loads(job_file.read_text()) == facts
+    for other, was in (({**facts, "numbers": 0}, "0"), ({**first, "sparkcider": "0.1.0"}, r"of sparkcider 0\.1\.0")):
+        job_file.write_text(json.dumps(other))
+        with pytest.raises(ValueError, match=rf"numbers was {was} and is {NUMBERS}; --mode"):
+            run(config(images, resume=True))
+
+
+def test_another_input_is_refused_by_name(run: Run, images: Path):
+    run(config(images))
+    before = rows(images.parent / "out")
+    shutil.copytree(images / "Lime", images.parent / "others" / "Lime")
+    with pytest.raises(
+        ValueError, match=rf"its input was file:{images} and is file:{images.parent}/others; .*--same-i"
+    ):
+        run(dataclasses.replace(config(images, resume=True), input=str(images.parent / "others")))
+    assert rows(images.parent / "out") == before
+    assert not (images.parent / "out.partial").exists()
+
+
+def test_images_that_moved_keep_their_rows(run: Run, images: Path):
+    run(config(images))
+    before = rows(images.parent / "out")
+    moved = images.parent / "moved"
+    images.rename(moved)
+    shutil.copy(moved / "Lime" / "000.jpg", moved / "Lemon" / "000.jpg")  # another length, so embedded anew
+    asked = dataclasses.replace(config(images, resume=True, same_input=True), input=f"{moved}/")
+    summary = run(asked)
+    assert (summary["embedded"], summary["removed"]) == (1, 0)
+    after = rows(images.parent / "out")
+    changed = f"file:{images}/Lemon/000.jpg"
+    same = {path.replace(str(images), str(moved)): row for path, row in before.items() if path != changed}
+    assert {path: after[path] for path in same} == same
+    assert set(after) == {*same, changed.replace(str(images), str(moved))}
+    assert run(dataclasses.replace(asked, same_input=False))["embedded"] == 1  # nothing has changed since then
+    assert json.loads((images.parent / "out" / "job.json").read_text())["input"] == f"file:{moved}"
+
+
+def test_rows_of_a_store_that_each_engine_calls_by_another_name_hold():
+    done = pa.table([["s3a://b/a", "s3://b/c"], ["x", "x"], [1, 2], [7, 7], [None] * 2], schema=DONE)
+    files = pa.table([["s3://b/a", "s3://b/c"], ["x", "x"], [1, 2], [7, 7]], schema=KEYS)
+    found = compare(done, files)
+    assert found.kept["path"].to_pylist() == ["s3a://b/a", "s3://b/c"]
+    assert found.kept["now"].to_pylist() == ["s3://b/a", "s3://b/c"]
+    assert (found.unchanged, len(found.todo)) == (False, 0)
+    other = Moved.between("s3n://b/in/*.jpg", "s3://c/all")
+    assert other is not None
+    assert other.today(pa.chunked_array([["s3://b/in/x.jpg", "s3://b/x.jpg"]])).to_pylist() == [
+        "s3://c/all/x.jpg",
+        None,
+    ]
+
+
+def test_many_rows_whose_files_are_gone_are_not_removed_by_mistake(run: Run, images: Path):
+    run(config(images))
+    out, partial = images.parent / "out", images.parent / "out.partial"
+    before = rows(out)
+    away = images.parent / "away"
+    for label in sorted(path for path in images.iterdir())[:12]:  # a mount that is missing
+        away.mkdir(exist_ok=True)
+        label.rename(away / label.name)
+    gone = len(list(away.rglob("*.jpg")))
+    with pytest.raises(
+        ValueError, match=rf"{gone} of 41 rows are of files .*not mounted\? .*--allow-removed"
+    ) as refused:
         run(config(images, resume=True))
+    assert f"not in file:{images} any more" in str(refused.value)
+    assert rows(out) == before
+    assert not partial.exists()
+    lines: list[str] = []
+    summary = run(config(images, resume=True, allow_removed=True), lines.append)
+    assert summary["removed"] == json.loads((out / "summary.json").read_text())["removed"] == gone
+    assert any(f"{gone} removed (their files are not there)" in line for line in lines)
+    assert len(rows(out)) == 41 - gone
+
+
+def test_unfinished_rows_whose_files_are_gone_are_not_removed_by_mistake_either(run: Run, images: Path):
+    with pytest.raises(RuntimeError):
+        run(config(images), fail_at("pca "))
+    features = images.parent / "out.partial" / "features"
+    before = sorted(path.name for path in features.iterdir())
+    for label in sorted(images.iterdir())[:9]:
+        shutil.move(label, images.parent / f"away-{label.name}")
+    lines: list[str] = []
+    with pytest.raises(ValueError, match="19 of 41 rows are of files"):
+        run(config(images, resume=True), lines.append)
+    assert sorted(path.name for path in features.iterdir()) == before
+    assert lines[-1].startswith("kept ")
+
+
+def test_a_plain_run_says_what_it_finds_and_the_two_ways_on(run: Run, images: Path):
+    with pytest.raises(RuntimeError):
+        run(config(images), fail_at("pca "))
+    lines: list[str] = []
+    with pytest.raises(FileExistsError, match=r"--resume goes on with it, --mode overwrite starts over"):
+        run(config(images), lines.append)
+    (found,) = [line for line in lines if line.startswith("found ")]
+    assert re.search(
+        r"out\.partial has 41 rows in \d parts, the last one of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", found
+    )
+    assert not any(line.startswith("kept ") for line in lines)
 
 
 def test_a_second_writer_is_told_who_writes(run: Run, images: Path):
