@@ -1,4 +1,4 @@
-"""Signals that end the command: finished features are kept, one line says so, the exit code names the signal."""
+"""A signal that ends the command loses nothing that is done: SIGTERM and SIGHUP are as Ctrl-C, `nohup` is respected."""
 
 from __future__ import annotations
 
@@ -6,159 +6,157 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
-from job_runs import command, many_images, rows, run_words
+from job_runs import SCRIPT, command, many_images, rows, run_words
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from sparkcider.cli.stop import stopping
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+SLOW = Path(__file__).parent / "slow_script.py"
+"""`sparkcider` whose fourth block takes for ever."""
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2,892 files, 12 of them broken."""
-    return many_images(tmp_path_factory.mktemp("images"), 12)
+    """1,446 files, 6 of them broken."""
+    return many_images(tmp_path_factory.mktemp("images"), 6)
 
 
 @pytest.fixture(scope="module")
-def clean(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The result of a job that nothing disturbs."""
+def clean(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The rows of a run that nothing stops."""
     out = tmp_path_factory.mktemp("clean") / "out"
     subprocess.run(command(images, out, "embedded"), check=True, capture_output=True)
-    return out
+    return rows(out)
 
 
-def start(words: list[str], **options: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
-    return subprocess.Popen(
-        words, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True, **options
-    )
+def started(words: list[str], out: Path, **settings: object) -> subprocess.Popen[str]:
+    """A job in a process group of its own that has finished a part."""
+    job = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **settings
+    )  # type: ignore[call-overload]
+    features = Path(f"{out}.partial") / "features"
+    while job.poll() is None and not list(features.glob("*.parquet")):
+        time.sleep(0.02)
+    return job
 
 
-def wait_for(what: Callable[[], bool], job: subprocess.Popen[str]) -> None:
-    while not what():
-        assert job.poll() is None, job.stderr.read()
-        time.sleep(0.01)
-
-
-def has_part(out: Path) -> bool:
-    return any(Path(f"{out}.partial", "features").glob("*.parquet"))
-
-
-def check_resumed(images: Path, out: Path, engine: str, clean: Path) -> None:
+def is_right_when_resumed(images: Path, out: Path, engine: str, clean: pd.DataFrame) -> None:
     done = subprocess.run([*command(images, out, engine), "--resume"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "kept" in done.stderr
-    assert rows(out).equals(rows(clean))
+    assert " kept, " in done.stderr
+    pd.testing.assert_frame_equal(rows(out), clean)
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_closes_the_open_part_and_says_so(images: Path, clean: Path, tmp_path: Path, number: signal.Signals):
+def assert_said(log: str, out: Path) -> None:
+    """What was kept, and nothing of Python, py4j or Spark."""
+    assert f"\nkept      finished features are in file:{out}.partial; the same job with --resume goes on\n" in log
+    assert "Traceback" not in log
+    assert "Exception" not in log
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", list(CODES))
+def test_a_signal_keeps_what_is_done(images: Path, clean: pd.DataFrame, tmp_path: Path, number: signal.Signals):
     out = tmp_path / "out"
-    # parts of the ordinary length: without the signal's handler nothing would be kept
-    job = start([sys.executable, "-m", "sparkcider", *run_words(images, out), "--engine", "embedded"])
-    wait_for(lambda: any(Path(f"{out}.partial", "features").glob("*.open")), job)
+    job = started(command(images, out, "embedded"), out)
     job.send_signal(number)
-    _, errors = job.communicate(timeout=60)
-    assert job.returncode == 128 + number, errors
-    assert f"sparkcider: stopped by {number.name}\n" in errors
-    assert f"finished features are in file:{out}.partial; the same job with --resume goes on\n" in errors
-    assert "Traceback" not in errors
-    assert has_part(out)
-    check_resumed(images, out, "embedded", clean)
+    log, _ = job.communicate(timeout=120)
+    assert job.returncode == CODES[number], log
+    assert_said(log, out)
+    assert log.count(f"\nsparkcider: stopped by {number.name}\n") == 1
+    is_right_when_resumed(images, out, "embedded", clean)
 
 
-def test_a_signal_that_comes_twice_still_closes_the_part(images: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    job = start([sys.executable, "-m", "sparkcider", *run_words(images, out), "--engine", "embedded"])
-    wait_for(lambda: any(Path(f"{out}.partial", "features").glob("*.open")), job)
-    for _ in range(3):
-        job.send_signal(signal.SIGTERM)
-        time.sleep(0.01)
-    _, errors = job.communicate(timeout=60)
-    assert (job.returncode, errors.count("stopped by")) == (143, 1), errors
-    assert has_part(out)
-
-
-def test_an_ignored_signal_stays_ignored(images: Path, clean: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    words = [sys.executable, "-m", "sparkcider", *run_words(images, out), "--engine", "embedded"]
-    job = start(["nohup", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(lambda: any(Path(f"{out}.partial", "features").glob("*")), job)
-    job.send_signal(signal.SIGHUP)
-    _, errors = job.communicate(timeout=120)
-    assert job.returncode == 0, errors
-    assert rows(out).equals(rows(clean))
-
-
-SLOW = """
-import sys, time
-from sparkcider import cli
-from sparkcider.job import embedded
-
-def slow(*arguments, **options):
-    time.sleep(600)
-
-embedded.extract_with_previews, quick, calls = slow, embedded.extract_with_previews, []
-
-def first_quick(*arguments, **options):
-    calls.append(1)
-    return quick(*arguments, **options) if len(calls) == 1 else slow()
-
-embedded.extract_with_previews = first_quick
-sys.exit(cli.main())
-"""
-
-
-def test_a_block_that_takes_minutes_does_not_hold_the_end(images: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    job = start([sys.executable, "-c", SLOW, *run_words(images, out), "--engine", "embedded", "--workers", "2"])
-    wait_for(lambda: Path(f"{out}.partial", "features").is_dir(), job)
-    time.sleep(2)  # both workers are in a block by now
-    job.send_signal(signal.SIGTERM)
-    _, errors = job.communicate(timeout=60)
-    assert job.returncode == 143, errors
-    assert "finished features are in" in errors
-    assert has_part(out)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_on_spark_the_files_of_finished_tasks_are_kept(
-    images: Path, clean: Path, tmp_path: Path, number: signal.Signals
+    images: Path, clean: pd.DataFrame, tmp_path: Path, number: signal.Signals
 ):
+    pytest.importorskip("pyspark", reason="needs the extra sparkcider[spark]")
     out = tmp_path / "out"
-    job = start(command(images, out, "spark"))
-    wait_for(lambda: has_part(out), job)
-    job.send_signal(number)
-    _, errors = job.communicate(timeout=120)
-    assert job.returncode == 128 + number, errors
-    after = errors.partition("sparkcider: stopped by ")[2].splitlines()
-    assert after == [
-        number.name,
-        f"kept      finished features are in file:{out}.partial; the same job with --resume goes on",
-    ]
-    assert has_part(out)
-    check_resumed(images, out, "embedded", clean)
+    job = started(command(images, out, "spark"), out)
+    os.killpg(job.pid, number)  # as a terminal does: all processes of the job get it
+    log, _ = job.communicate(timeout=120)
+    assert job.returncode == CODES[number], log
+    assert_said(log, out)
+    is_right_when_resumed(images, out, "spark", clean)
 
 
-@pytest.mark.timeout(600)
-def test_ctrl_c_under_spark_submit_is_a_line_and_no_traceback(images: Path, tmp_path: Path):
+@pytest.mark.timeout(300)
+def test_ctrl_c_under_spark_submit_says_what_is_kept(images: Path, tmp_path: Path):
+    pytest.importorskip("pyspark", reason="needs the extra sparkcider[spark]")
+    from spark_clusters import environment, submit_command
+
     out = tmp_path / "out"
-    submit = Path(sys.executable).with_name("spark-submit")
-    words = command(images, out, "spark")
-    job = start([str(submit), "--master", "local[2]", *words[1:-2]], stdout=subprocess.DEVNULL)
-    wait_for(lambda: has_part(out), job)
-    os.killpg(job.pid, signal.SIGINT)  # as a terminal does
-    _, errors = job.communicate(timeout=120)
-    assert job.returncode == 130, errors
-    after = errors.partition("sparkcider: stopped by SIGINT\n")
-    assert after[1], errors
-    assert "Traceback" not in errors
-    assert "py4j" not in errors
-    assert has_part(out)
+    words = submit_command("local[2]", SCRIPT, run_words(images, out), {"spark.log.level": "ERROR"})
+    job = started(words, out, env=environment(), cwd=tmp_path)
+    os.killpg(job.pid, signal.SIGINT)
+    log, _ = job.communicate(timeout=120)
+    assert job.returncode == 130, log
+    assert_said(log, out)
+
+
+@pytest.mark.timeout(300)
+def test_a_block_that_takes_long_is_not_waited_for(images: Path, clean: pd.DataFrame, tmp_path: Path):
+    out = tmp_path / "out"
+    words = [sys.executable, str(SLOW), *run_words(images, out), "--engine", "embedded", "--workers", "1"]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert job.stdout is not None
+    while job.stdout.readline() != "the slow block\n":
+        assert job.poll() is None
+    job.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    job.send_signal(signal.SIGTERM)  # changes nothing: the part is being closed
+    log, _ = job.communicate(timeout=120)  # the block takes an hour
+    assert job.returncode == 143, log
+    assert f"kept      finished features are in file:{out}.partial" in log
+    kept = pd.concat(map(pd.read_parquet, (tmp_path / "out.partial" / "features").iterdir()))
+    assert len(kept) == 3 * 64
+    is_right_when_resumed(images, out, "embedded", clean)
+
+
+@pytest.mark.timeout(300)
+def test_nohup_is_respected(images: Path, clean: pd.DataFrame, tmp_path: Path):
+    out = tmp_path / "out"
+    job = started(["nohup", *command(images, out, "embedded")], out, stdin=subprocess.DEVNULL)
+    job.send_signal(signal.SIGHUP)
+    log, _ = job.communicate(timeout=240)
+    assert job.returncode == 0, log
+    pd.testing.assert_frame_equal(rows(out), clean)
+
+
+def test_the_library_takes_over_no_signal(tmp_path: Path):
+    from sparkcider.job import JobConfig, run
+    from sparkcider.samples import write_samples
+
+    write_samples(tmp_path / "images", images_per_label=1)
+    before = {number: signal.getsignal(number) for number in CODES}
+    seen: list[object] = []
+    config = JobConfig(str(tmp_path / "images"), str(tmp_path / "out"), "pixels", pca_k=2, engine="embedded")
+    run(config, progress=lambda _line: seen.append({number: signal.getsignal(number) for number in CODES}))
+    assert seen
+    assert all(found == before for found in seen)
+
+
+def test_handlers_are_given_back_and_other_threads_take_none():
+    before = {number: signal.getsignal(number) for number in CODES}
+    with pytest.raises(KeyboardInterrupt), stopping() as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.exit_code == 143
+    assert {number: signal.getsignal(number) for number in CODES} == before
+    seen: list[object] = []
+
+    def elsewhere() -> None:
+        with stopping():
+            seen.append({number: signal.getsignal(number) for number in CODES})
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]

@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.own_process = arguments is None
     with stopping() as stop:
         code = _run(options, stop)
-    if stop.number is not None and options.own_process:
-        leave(code)
+        if stop.number is not None and options.own_process:
+            leave(code)
     return code
 
 
@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace, stop: Stop) -> int:
 def _warnings_as_lines() -> Iterator[None]:
     """Shows warnings as plain lines: which line of the code warns says nothing to the user of a command."""
 
-    def as_line(message: Warning | str, *_where: Any) -> None:
+    def as_line(message: Warning | str, *_where: Any, **_more: Any) -> None:
         say(f"sparkcider: warning: {message}")
 
     with warnings.catch_warnings():

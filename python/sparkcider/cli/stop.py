@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._terminal: tuple[TextIO, TextIO] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -42,17 +43,27 @@ class Stop:
             return
         if self.number is None:
             self.number = number
-            _leave_terminal_to_us()
+            self._keep_terminal()
             # now, as spark-submit's JVM, which passes this on to the terminal, ends at the same time
             print(f"\nsparkcider: stopped by {signal.Signals(number).name}", file=sys.stderr)
         raise KeyboardInterrupt
 
+    def _keep_terminal(self) -> None:
+        """Drops what others say from now on: py4j and Spark write stack traces for each call, job and task that ends."""
+        logging.disable(logging.CRITICAL)
+        own = open(os.dup(2), "w", buffering=1)  # noqa: PTH123, SIM115 - a descriptor; `close` closes it
+        self._terminal, sys.stderr = (sys.stderr, own), own
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
-def _leave_terminal_to_us() -> None:
-    """Drops what others say from now on: py4j and Spark write stack traces for each call, job and task that ends."""
-    logging.disable(logging.CRITICAL)
-    sys.stderr = open(os.dup(2), "w", buffering=1)  # noqa: PTH123, SIM115 - a descriptor, open until the process ends
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    def close(self) -> None:
+        """Gives the terminal back."""
+        if self._terminal is not None:
+            sys.stderr, own = self._terminal
+            os.dup2(own.fileno(), 2)
+            own.close()
+            logging.disable(logging.NOTSET)
 
 
 @contextmanager
@@ -68,6 +79,7 @@ def stopping() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.close()
 
 
 def leave(code: int) -> NoReturn:

@@ -39,9 +39,6 @@ class Files(Protocol):
     def modified(self, uri: str) -> float:
         """When a file was modified, in seconds since 1970 (UTC)."""
 
-    def modified(self, uri: str) -> float:
-        """When a file was modified, in seconds since 1970 (UTC)."""
-
     def write(self, uri: str, content: bytes) -> None:
         """Writes one small file."""
 
@@ -84,10 +81,6 @@ class ArrowFiles:
         if self._fs.get_file_info(path).type != arrow_fs.FileType.Directory:
             return []
         return [info.base_name for info in listed(self._fs, path, recursive=False)]
-
-    def modified(self, uri: str) -> float:
-        """When a file was modified, in seconds since 1970 (UTC)."""
-        return float(self._fs.get_file_info(self._path(uri)).mtime_ns) / 1e9
 
     def modified(self, uri: str) -> float:
         """When a file was modified, in seconds since 1970 (UTC)."""
