@@ -49,7 +49,7 @@ class Stop:
         raise KeyboardInterrupt
 
     def _keep_terminal(self) -> None:
-        """Drops what others say from now on: py4j and Spark write stack traces for each call, job and task that ends."""
+        """Drops what others say: py4j and Spark write a stack trace for each call, job and task that ends."""
         logging.disable(logging.CRITICAL)
         own = open(os.dup(2), "w", buffering=1)  # noqa: PTH123, SIM115 - a descriptor; `close` closes it
         self._terminal, sys.stderr = (sys.stderr, own), own
