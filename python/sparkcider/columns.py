@@ -52,6 +52,9 @@ def image_column(images: Any) -> Any:
         ...
         TypeError: row 0: expected the bytes of an image file, got str: read the file first, Path(...).read_bytes()
     """
+    _refuse_spark(
+        images, "sparkcider.functions.image_features(column, model=...) or sparkcider.feature.ImageFeaturizer"
+    )
     if _is_frame(images):
         images = _only_column(images)
     if is_arrow(images):
@@ -85,6 +88,7 @@ def feature_column(features: Any) -> Any:
         >>> str(feature_column(np.zeros((2, 3), np.float32)).type)
         'fixed_size_list<item: float>[3]'
     """
+    _refuse_spark(features, "sparkcider.feature.PCA, and of a few rows what collect() gives")
     if _is_frame(features):
         numbers = _numbers(features)
         if numbers is not None:
@@ -103,6 +107,12 @@ def feature_column(features: Any) -> Any:
         return _lists(list(array)) if array.dtype == object and array.ndim == 1 else _fixed_lists(array)
     sparse = ": a sparse matrix must be dense, pass .toarray()" if hasattr(features, "toarray") else ""
     raise TypeError(f"expected {FEATURES}; got {_type_name(features)}{sparse}")
+
+
+def _refuse_spark(given: Any, instead: str) -> None:
+    """TypeError for a DataFrame or Column of Spark, which is elsewhere: some have Arrow's capsules, some columns."""
+    if type(given).__module__.split(".")[0] == "pyspark":
+        raise TypeError(f"expected rows in this process, got {_type_name(given)} of Spark: use {instead}")
 
 
 def is_arrow(given: Any) -> bool:
@@ -211,6 +221,8 @@ def _binary(images: Sequence[Any]) -> pa.Array[Any]:
     for row, image in enumerate(images):
         if image is not None and not isinstance(image, _BYTES):
             hint = ": read the file first, Path(...).read_bytes()" if isinstance(image, (str, PathLike)) else ""
+            if hasattr(image, "__array_interface__"):  # of NumPy, of Pillow
+                hint = ": pixels must be encoded first, as PNG for example"
             raise TypeError(f"row {row}: expected the bytes of an image file, got {_type_name(image)}{hint}")
     valid = np.array([image is not None for image in images], bool)
     lengths = [0 if image is None else memoryview(image).nbytes for image in images]
@@ -237,7 +249,8 @@ def _lists(rows: Sequence[Any]) -> pa.Array[Any]:
 def _row(at: int, row: Any) -> np.ndarray:
     array = np.asarray(row)
     if array.ndim != 1:
-        raise TypeError(f"row {at}: expected a list of numbers, got {_type_name(row)}")
+        hint = ": one row is [row]" if isinstance(row, (int, float)) else ""
+        raise TypeError(f"row {at}: expected a list of numbers, got {_type_name(row)}{hint}")
     return array
 
 

@@ -13,7 +13,7 @@ grimp = pytest.importorskip("grimp", reason="needs the extra dev")
 
 LAYERS = (
     ("_native", "columns", "error_kinds", "labels", "memory", "notebook_html", "options", "version"),
-    ("contents", "samples", "storage"),
+    ("arguments", "contents", "samples", "storage"),
     ("models", "saved_stage"),
     ("extractor", "pca"),
     ("findings",),

@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import sparkcider
+from sparkcider import ModelError
 from sparkcider.cli import models, nearest, report, run
 from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, show
 
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sparkcider: {explain(error)}", file=sys.stderr)
         if type(error).__name__ == "TooManyErrorsError":  # the job is imported by the commands that need it
             return 3
-        return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError)) else 1
+        return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError, ModelError)) else 1
     return code
 
 

@@ -43,6 +43,9 @@ _OF_A_WRITE = "_temporary"
 _OF_THE_RESULT = ("pca", "pca_k", "pca_variance", "standardize", "center", "formats", "to_table", "report")
 """Settings that change what a run writes beside the features."""
 
+_SHOWN = 12
+"""Digits of a checksum in a message."""
+
 _REMEDY = "--mode overwrite (mode='overwrite') starts over"
 
 
@@ -55,6 +58,7 @@ def dependencies(config: JobConfig, extractor: FeatureExtractor) -> dict[str, An
         options["preprocessing"] = dict(description.entries)
     found = {
         "model": extractor.checksum,
+        "model_name": config.model_name,
         "options": dict(sorted(options.items())),
         "thumbnails": config.thumbnails,
         "sparkcider": sparkcider.__version__,
@@ -80,12 +84,7 @@ def check_same(files: Files, folder: str, now: dict[str, Any]) -> None:
             raise ValueError(f"{folder} cannot be resumed: it has no {JOB}, as an older version wrote it; {_REMEDY}")
         return
     before = json.loads(files.read(f"{folder}/{JOB}"))
-    was, is_now = _flat(before), _flat(now)
-    changes = [
-        f"{name} was {was.get(name, 'not set')} and is {is_now.get(name, 'not set')}"
-        for name in sorted(was.keys() | is_now.keys())
-        if was.get(name) != is_now.get(name)
-    ]
+    changes = _changes(_flat(before), _flat(now))
     if changes:
         raise ValueError(f"{folder} cannot be resumed: {'; '.join(changes)}; {_REMEDY}")
 
@@ -199,6 +198,24 @@ def unchanged_summary(
         return None
     found = compare(engine.keys(f"{older}/features"), listed)
     return summary if found.unchanged and len(found.todo) == 0 else None
+
+
+def _changes(was: dict[str, Any], is_now: dict[str, Any]) -> list[str]:
+    """What differs, in words; one model may have two names."""
+    differing = {name for name in was.keys() | is_now.keys() if was.get(name) != is_now.get(name)} - {"model_name"}
+    if "model" in differing and "none" in (was.get("onnxruntime"), is_now.get("onnxruntime")):
+        differing.discard("onnxruntime")  # `pixels` is no network
+    return [f"{name} was {_said(name, was)} and is {_said(name, is_now)}" for name in sorted(differing)]
+
+
+def _said(name: str, settings: dict[str, Any]) -> str:
+    """The value of a setting; a model by its name and the beginning of its checksum."""
+    value = str(settings.get(name, "not set"))
+    if name != "model" or value == "pixels":
+        return value
+    short = f"{value[:_SHOWN]}..."
+    called = settings.get("model_name")
+    return f"{called} ({short})" if called else short
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
