@@ -123,14 +123,14 @@ fn batches_change_no_bit_and_partitions_nothing_but_rounding() {
     for batch in values.chunks(7 * n_features) {
         batched.update(&rows(batch, n_features), false).unwrap();
     }
-    assert_eq!(batched.to_bytes(), whole.to_bytes());
+    assert_eq!(batched.to_bytes().unwrap(), whole.to_bytes().unwrap());
     let fit = |moments: &Moments| Pca::fit(moments, Keep::Components(10), true, None).unwrap();
     let expected = fit(&whole);
     for size in [1, 13, 600, 1_499] {
         let parts: Vec<Moments> = values.chunks(size * n_features).map(|part| moments(part, n_features)).collect();
         let mut merged = Moments::new();
         for part in parts.iter().rev() {
-            merged.merge(&Moments::from_bytes(&part.to_bytes()).unwrap()).unwrap();
+            merged.merge(&Moments::from_bytes(&part.to_bytes().unwrap()).unwrap()).unwrap();
         }
         assert_eq!(merged.n_samples(), n as u64);
         let pca = fit(&merged);
@@ -293,7 +293,24 @@ fn options_out_of_range_are_named() {
 fn products_that_overflow_are_an_error() {
     let large = moments(&[1e200, 1.0, -1e200, 2.0], 2);
     let error = Pca::fit(&large, Keep::Components(1), false, None).unwrap_err();
-    assert_eq!(error.to_string(), "PCA: the values are so large that their products overflow");
+    let message = "PCA: the values are so large that their products overflow: divide all of them by one number";
+    assert_eq!(error.to_string(), message);
+    assert_eq!(large.to_bytes().unwrap_err().to_string(), message);
+}
+
+#[test]
+fn products_that_underflow_are_an_error() {
+    for scale in [1e-150, 1e-160, 1e-170, 1e-300] {
+        let values: Vec<f64> = [0.0, 1.0, 2.0, 3.0, 5.0, 8.0].iter().map(|value| value * scale).collect();
+        let small = moments(&values, 2);
+        for standardize in [false, true] {
+            let error = Pca::fit(&small, Keep::Components(1), standardize, None).unwrap_err();
+            let message = "PCA: the values are so small that their products underflow: multiply all of them by one number";
+            assert_eq!(error.to_string(), message);
+        }
+    }
+    let constant = moments(&[1e-140; 4], 2);
+    assert_eq!(Pca::fit(&constant, Keep::Components(1), false, None).unwrap().rank(), 0);
 }
 
 #[test]
@@ -309,9 +326,9 @@ fn many_rows_too_wide_for_a_scatter_are_refused_before_they_are_kept() {
 fn saved_state_comes_back_and_damage_is_named() {
     for (n, n_features) in [(5, 30), (700, 6), (0, 0)] {
         let moments = moments(&sample(n, n_features.max(1)), n_features.max(1));
-        let bytes = moments.to_bytes();
+        let bytes = moments.to_bytes().unwrap();
         let back = Moments::from_bytes(&bytes).unwrap();
-        assert_eq!((back.to_bytes(), back.n_samples()), (bytes.clone(), n as u64));
+        assert_eq!((back.to_bytes().unwrap(), back.n_samples()), (bytes.clone(), n as u64));
         let error = Moments::from_bytes(&bytes[..bytes.len() - 1]).unwrap_err();
         assert_eq!(error.to_string(), "cannot read moments: it ends 1 bytes too early");
         let error = Moments::from_bytes(&[&bytes[..], &[0]].concat()).unwrap_err();

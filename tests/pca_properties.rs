@@ -31,7 +31,7 @@ fn saved(rows: &[Vec<f64>]) -> [Vec<u8>; 4] {
     let moments = moments(rows);
     let pca = Pca::fit(&moments, Keep::Components(1), true, None).unwrap();
     let (basis, sketch) = sketch(rows);
-    [moments.to_bytes(), pca.to_bytes(), basis.to_bytes(), sketch.to_bytes()]
+    [moments.to_bytes().unwrap(), pca.to_bytes(), basis.to_bytes(), sketch.to_bytes().unwrap()]
 }
 
 /// Reads state of each kind from `bytes` and uses what was read.
@@ -91,10 +91,10 @@ proptest! {
     #[test]
     fn saved_state_comes_back_byte_for_byte(rows in rows()) {
         let [moments, pca, basis, sketch] = saved(&rows);
-        prop_assert_eq!(Moments::from_bytes(&moments).unwrap().to_bytes(), moments);
+        prop_assert_eq!(Moments::from_bytes(&moments).unwrap().to_bytes().unwrap(), moments);
         prop_assert_eq!(Pca::from_bytes(&pca).unwrap().to_bytes(), pca);
         prop_assert_eq!(Basis::from_bytes(&basis).unwrap().to_bytes(), basis);
-        prop_assert_eq!(Sketch::from_bytes(&sketch).unwrap().to_bytes(), sketch);
+        prop_assert_eq!(Sketch::from_bytes(&sketch).unwrap().to_bytes().unwrap(), sketch);
     }
 
     #[test]
@@ -171,11 +171,11 @@ fn counts_of_rows_do_not_wrap_around() {
         bytes
     };
     for place in [2, 3] {
-        let mut moments = Moments::from_bytes(&with(moments(&rows).to_bytes(), place)).unwrap();
+        let mut moments = Moments::from_bytes(&with(moments(&rows).to_bytes().unwrap(), place)).unwrap();
         assert!(matches!(moments.merge(&moments.clone()), Err(sparkcider::Error::Pca { .. })), "{place}");
     }
     for place in [1, 2] {
-        let mut sketch = Sketch::from_bytes(&with(sketch(&rows).1.to_bytes(), place)).unwrap();
+        let mut sketch = Sketch::from_bytes(&with(sketch(&rows).1.to_bytes().unwrap(), place)).unwrap();
         assert!(matches!(sketch.merge(&sketch.clone()), Err(sparkcider::Error::Pca { .. })), "{place}");
     }
 }

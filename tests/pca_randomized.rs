@@ -40,7 +40,7 @@ fn pass(basis: &Basis, values: &[f64], parts: usize) -> Sketch {
     for part in values.chunks(values.len().div_ceil(parts * D) * D) {
         let mut sketch = Sketch::new(&basis);
         sketch.update(&basis, &rows(part), false).unwrap();
-        merged.merge(&Sketch::from_bytes(&sketch.to_bytes()).unwrap()).unwrap();
+        merged.merge(&Sketch::from_bytes(&sketch.to_bytes().unwrap()).unwrap()).unwrap();
     }
     merged
 }
@@ -171,8 +171,8 @@ fn saved_sketches_and_bases_come_back_and_damage_is_named() {
     let error = Basis::from_bytes(&bytes[..bytes.len() - 8]).unwrap_err().to_string();
     assert_eq!(error, "cannot read basis: it ends 8 bytes too early");
     let sketch = pass(&krylov.basis(), &sample(), 1);
-    let bytes = sketch.to_bytes();
-    assert_eq!(Sketch::from_bytes(&bytes).unwrap().to_bytes(), bytes);
+    let bytes = sketch.to_bytes().unwrap();
+    assert_eq!(Sketch::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
     let error = Sketch::from_bytes(&bytes[..bytes.len() - 8]).unwrap_err().to_string();
     assert_eq!(error, "cannot read sketch: it ends 8 bytes too early");
 }

@@ -18,3 +18,17 @@ __all__ = [
     "SparkciderError",
     "__version__",
 ]
+
+_ELSEWHERE = {
+    "feature": ("PCA", "PCAModel", "ImageFeaturizer", "StandardScaler", "StandardScalerModel"),
+    "functions": ("image_features", "list_images", "nearest", "neighbors", "pca_project", "register"),
+    "job": ("JobConfig", "run"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _ELSEWHERE.items():
+        if name in names:
+            other = "; without Spark it is sparkcider.Pca" if name == "PCA" else ""
+            raise ImportError(f"sparkcider has no {name}: from sparkcider.{module} import {name}{other}")
+    raise AttributeError(f"module 'sparkcider' has no attribute {name!r}")

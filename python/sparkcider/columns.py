@@ -63,6 +63,9 @@ def image_column(images: Any) -> Any:
         ...
         TypeError: row 0: expected the bytes of an image file, got str: read the file first, Path(...).read_bytes()
     """
+    _refuse_spark(
+        images, "sparkcider.functions.image_features(column, model=...) or sparkcider.feature.ImageFeaturizer"
+    )
     if _is_frame(images):
         images = _only_column(images)
     if _is_series(images):
@@ -125,6 +128,7 @@ def feature_column(features: Any) -> Any:
         >>> str(feature_column(np.zeros((2, 3), np.float32)).type)
         'fixed_size_list<item: float>[3]'
     """
+    _refuse_spark(features, "sparkcider.feature.PCA, and of a few rows what collect() gives")
     if _is_frame(features):
         numbers = _numbers(features)
         if numbers is not None:
@@ -150,6 +154,12 @@ def column_names(features: Any) -> list[Any] | None:
     if not _is_frame(features) or _numbers(features.head(0)) is None:
         return None
     return list(features.columns)
+
+
+def _refuse_spark(given: Any, instead: str) -> None:
+    """TypeError for a DataFrame or Column of Spark, which is elsewhere: some have Arrow's capsules, some columns."""
+    if type(given).__module__.split(".")[0] == "pyspark":
+        raise TypeError(f"expected rows in this process, got {_type_name(given)} of Spark: use {instead}")
 
 
 def is_arrow(given: Any) -> bool:
@@ -270,6 +280,8 @@ def _hint(image: Any) -> str:
     """How bytes are made of what was given in place of them."""
     if isinstance(image, str) and is_base64_image(image):
         return " in base64: decode it first, base64.b64decode(...)"
+    if hasattr(image, "__array_interface__"):  # of NumPy, of Pillow
+        return ": pixels must be encoded first, as PNG for example"
     return ": read the file first, Path(...).read_bytes()" if isinstance(image, (str, PathLike)) else ""
 
 
@@ -306,7 +318,8 @@ def _lists(rows: Sequence[Any]) -> pa.Array[Any]:
 def _row(at: int, row: Any) -> np.ndarray:
     array = np.asarray(row)
     if array.ndim != 1:
-        raise TypeError(f"row {at}: expected a list of numbers, got {_type_name(row)}")
+        hint = ": one row is [row]" if isinstance(row, (int, float)) else ""
+        raise TypeError(f"row {at}: expected a list of numbers, got {_type_name(row)}{hint}")
     return array
 
 

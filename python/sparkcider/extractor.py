@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkcider import _native
+from sparkcider.arguments import check_names
 from sparkcider.notebook_html import facts_table
-from sparkcider.options import check_names
+from sparkcider.options import ExtractorOptions
 from sparkcider.storage.uri import redacted_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-
-    from sparkcider.options import ExtractorOptions
 
 
 class FeatureExtractor(_native.FeatureExtractor):
@@ -77,6 +76,7 @@ class FeatureExtractor(_native.FeatureExtractor):
             beside the model, where the model itself does not say its normalization. See docs/models.md.
 
     Raises:
+        TypeError: There is no such option, or the model is not a name.
         FileNotFoundError: There is no such model file.
         ModelError: The file cannot be read, is not valid ONNX, does not have exactly one image input or has wrong
             metadata, its description says what is not supported, or ONNX Runtime cannot be loaded.
@@ -97,10 +97,10 @@ class FeatureExtractor(_native.FeatureExtractor):
 
     def __new__(cls, model: str | os.PathLike[str], **options: Unpack[ExtractorOptions]) -> Self:
         """Finds the model's file and opens it."""
-        from sparkcider.models import descriptions, resolve
+        from sparkcider.models import descriptions, name_of, resolve
 
-        check_names(options)
-        path, name = model, os.fspath(model)
+        check_names("FeatureExtractor", options, ExtractorOptions.__annotations__)
+        path, name = model, name_of(model)
         if Path(model).is_file():
             name = str(Path(model).absolute())  # another process may have another working directory
         else:

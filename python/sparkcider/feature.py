@@ -3,8 +3,9 @@
 from sparkcider.feature import PCA   # in place of pyspark.ml.feature
 """
 
-import pyspark  # noqa: F401 - first, as sparkcider.spark looks at its version
+import sparkcider.spark.installed  # noqa: F401 - first: it says what is missing
 
+# isort: split
 from sparkcider.spark.featurizer import ImageFeaturizer
 from sparkcider.spark.pca import PCA, PCAModel
 from sparkcider.spark.scaler import StandardScaler, StandardScalerModel

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sparkcider.spark.installed  # noqa: F401 - first: it says what is missing
+
+# isort: split
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DoubleType, FloatType
 
-from sparkcider import Pca
 from sparkcider.labels import check_label_regex
+from sparkcider.pca.attributes import fitted
 from sparkcider.pca.rows import RowRules
 from sparkcider.spark.listing import images_frame, listed
 from sparkcider.spark.neighbors import nearest, neighbors
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from typing_extensions import Unpack
 
+    from sparkcider import Pca
     from sparkcider.options import ExtractorOptions
     from sparkcider.spark.pca import PCAModel
 
@@ -205,6 +209,8 @@ def pca_project(
         The column, `array<float>` or `array<double>`.
 
     Raises:
+        TypeError: The model is something else.
+        PcaError: It is not fitted yet.
         ValueError: An option has a value that it cannot take.
         RuntimeError: There is no active Spark session.
 
@@ -225,7 +231,7 @@ def pca_project(
     elements = {"float": FloatType(), "double": DoubleType()}
     if element_type not in elements:
         raise ValueError(f"element_type must be float or double, got {element_type}")
-    pca = model if isinstance(model, Pca) else model.pca
+    pca = fitted(model)
     return projected_column(
         SparkSession.active(),
         col,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 PRESETS = ("tf", "caffe", "torch", "unit", "raw")
@@ -58,26 +57,6 @@ class Description:
     def native(self) -> tuple[tuple[str, str], ...]:
         """What the native extractor takes: the entries, and the file for messages."""
         return (("source", self.source), *self.entries)
-
-
-def check_names(given: Iterable[str]) -> None:
-    """Raises an error if one of the names is not an option.
-
-    Raises:
-        TypeError: One is not; the message names the near ones.
-
-    Example:
-        >>> check_names(["normalisation"])
-        Traceback (most recent call last):
-        ...
-        TypeError: FeatureExtractor has no option normalisation; near: normalization
-    """
-    known = ExtractorOptions.__annotations__
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-            hint = f"near: {', '.join(near)}" if near else f"there are {', '.join(known)}"
-            raise TypeError(f"FeatureExtractor has no option {name}; {hint}")
 
 
 class ExtractorOptions(TypedDict, total=False):

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from sparkcider import FeatureExtractor, Pca
+from sparkcider.arguments import found
+from sparkcider.pca.attributes import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,8 @@ def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: The model is something else.
+        PcaError: It is not fitted yet.
 
     Example:
         >>> import matplotlib
@@ -69,7 +73,7 @@ def explained_variance(model: PCAModel | Pca, *, ax: Axes | None = None) -> Axes
         >>> explained_variance(Pca(k=2).fit(moments)).get_title()
         '100% of the variance in 2 components'
     """
-    ratios = model.explained_variance_ratio_ if isinstance(model, Pca) else model.explainedVariance.toArray()
+    ratios = fitted(model).explained_variance_ratio_
     cumulative, components = np.cumsum(ratios), np.arange(1, len(ratios) + 1)
     ax = ax or _pyplot().figure(figsize=(6, 4), layout="constrained").add_subplot()
     ax.bar(components, ratios, color="C0", label="each")
@@ -114,9 +118,10 @@ def scatter(
 
     Raises:
         ImportError: There is no matplotlib.
-        TypeError: The Spark column holds no components.
+        TypeError: It is no such DataFrame, or the Spark column holds no components.
         ValueError: There is no such column, a row has fewer than 2 components, or no row has any.
     """
+    _check_frame(df)
     label = _label_of(df, column, label)
     rows = _sampled(df, column, label, max_rows + 1)
     sample, rows = len(rows) > max_rows, rows[:max_rows]
@@ -162,8 +167,10 @@ def image_grid(
 
     Raises:
         ImportError: There is no matplotlib.
+        TypeError: It is no such DataFrame.
         ValueError: There is no such column, or no row.
     """
+    _check_frame(df)
     if column is None:
         column = THUMBNAIL if THUMBNAIL in df.columns and CONTENT not in df.columns else CONTENT
     label = _label_of(df, column, label)
@@ -225,6 +232,17 @@ def _pyplot() -> Any:
 
 def _is_spark(df: Any) -> bool:
     return hasattr(df, "toPandas")  # pyspark need not be there to ask
+
+
+def _check_frame(df: Any) -> None:
+    """TypeError for what is no DataFrame of Spark or pandas."""
+    if not (_is_spark(df) or hasattr(df, "iloc")):
+        hint = ""
+        if hasattr(df, "to_pandas"):  # of Arrow, of Polars
+            hint = ": pass .to_pandas()"
+        elif hasattr(df, "__array__"):
+            hint = ": pass pandas.DataFrame({'pca': list(rows)})"
+        raise TypeError(f"expected a DataFrame of Spark or pandas, got {found(df)}{hint}")
 
 
 def _label_of(df: Any, column: str, label: str | None) -> str | None:

@@ -137,12 +137,18 @@ pub fn binary_rows(array: &dyn Array) -> Result<Vec<Option<&[u8]>>> {
     } else if let Some(column) = any.downcast_ref::<BinaryViewArray>() {
         Ok(column.iter().collect())
     } else {
-        Err(Error::Column { expected: "binary (encoded images)", found: describe(array.data_type(), is_binary) })
+        let found = describe(array.data_type(), is_binary);
+        let hint = if is_text(array.data_type()) { ", text: read the files first, Path(...).read_bytes()" } else { "" };
+        Err(Error::Column { expected: "binary (encoded images)", found: format!("{found}{hint}") })
     }
 }
 
 fn is_binary(found: &DataType) -> bool {
     matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+fn is_text(found: &DataType) -> bool {
+    matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 /// The type of an embeddings column: fixed-size list of `embedding_dim` non-null f32.

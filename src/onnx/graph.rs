@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use prost::Message;
 
 use super::proto::{BFLOAT16, StringStringEntryProto, TensorProto};
+use crate::image::decode::kind_of_file;
 use crate::{Error, Result};
 
 #[derive(Message)]
@@ -227,7 +228,7 @@ impl Graph {
             reason: format!("cannot read ONNX graph: {reason}"),
         };
         let ModelProto { ir_version, graph, opset_import, metadata_props, functions } =
-            ModelProto::decode(onnx).map_err(|error| fault(error.to_string()))?;
+            ModelProto::decode(onnx).map_err(|error| fault(other_file(onnx).unwrap_or_else(|| error.to_string())))?;
         let graph =
             graph.filter(|graph| !graph.node.is_empty()).ok_or_else(|| fault("there is no graph in it".to_owned()))?;
         let mut external_files = BTreeSet::new();
@@ -298,6 +299,18 @@ impl Graph {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a file is that is not ONNX, and what to do about it; `None` where its first bytes do not tell.
+fn other_file(bytes: &[u8]) -> Option<String> {
+    let kind = kind_of_file(bytes)?;
+    let remedy = match kind {
+        "a Git LFS pointer" => ": `git lfs pull` fetches the file itself",
+        "an HTML page" => ": give the address of the file itself",
+        "HDF5" | "a zip archive" => ": a model of Keras or PyTorch must be exported to ONNX first",
+        _ => "",
+    };
+    Some(format!("this is {kind}{remedy}"))
 }
 
 fn add_external_files(graph: &GraphProto, found: &mut BTreeSet<String>) {

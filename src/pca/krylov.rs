@@ -12,10 +12,10 @@ use faer::{Accum, Mat, MatRef, Par};
 use ndarray::Array2;
 
 use super::block::{divisor, reciprocal};
-use super::limits::{Keep, check_features, check_matrix};
+use super::limits::{Keep, check_features, check_matrix, check_range, too_large};
 use super::model::Pca;
 use super::sketch::{Basis, Sketch};
-use super::solver::{Eigen, Solution, Solver, Spectrum, not_solved, on_all_cores, rows_of};
+use super::solver::{Eigen, Solution, Solver, Spectrum, on_all_cores, rows_of};
 use crate::{Error, Result};
 
 /// Directions whose length falls below this share when the known ones are taken off are rounding.
@@ -105,15 +105,16 @@ impl Krylov {
     ///
     /// # Errors
     /// [`Error::Shape`] if the sketch is of another pass, or of other rows than the first; [`Error::NotEnoughSamples`]
-    /// if it has no rows; [`Error::Pca`] if products overflow f64.
+    /// if it has no rows; [`Error::Pca`] if products overflow or underflow f64.
     pub fn step(&mut self, sketch: &Sketch) -> Result<()> {
         self.check(sketch)?;
+        check_range(&sketch.mean, sketch.squares.iter().sum())?;
         let standardize = self.standardize;
         let seen = self.seen.get_or_insert_with(|| Seen::new(sketch, standardize));
         let mut products = sketch.products.clone();
         seen.scale_rows(&mut products);
-        if !products.as_ref().is_all_finite() || !seen.total.is_finite() {
-            return Err(not_solved());
+        if !products.as_ref().is_all_finite() {
+            return Err(too_large());
         }
         on_all_cores(|| {
             if self.pass > 0 {
@@ -297,6 +298,10 @@ fn orthonormal(columns: &Mat<f64>) -> Mat<f64> {
 }
 
 fn normalize(column: &mut [f64]) {
+    let largest = column.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    // the squares stay in the range of f64; a power of two takes no digits
+    let power = reciprocal(f64::from_bits(largest.to_bits() & f64::INFINITY.to_bits()));
+    column.iter_mut().for_each(|value| *value *= power);
     let length = column.iter().map(|value| value * value).sum::<f64>().sqrt();
     for value in column {
         *value *= reciprocal(length);

@@ -8,6 +8,9 @@ pub const MAX_FEATURES: usize = 1 << 28;
 /// Most numbers of a matrix of components or directions, k x D: 2 GiB in f64, as much as the widest scatter.
 pub const MAX_VALUES: usize = 1 << 28;
 
+/// A trace of the scatter below this has products without all of their digits.
+const SMALLEST_TOTAL: f64 = f64::MIN_POSITIVE / f64::EPSILON;
+
 /// How many components to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Keep {
@@ -59,4 +62,28 @@ pub(super) fn check_features(n_features: usize) -> Result<()> {
         expected: format!("from 1 to {MAX_FEATURES}"),
         found: n_features.to_string(),
     })
+}
+
+/// Whether f64 holds the products of rows with this mean (D) and this trace of their scatter, not standardised.
+///
+/// # Errors
+/// [`Error::Pca`] if products overflow or underflow.
+pub(super) fn check_range(mean: &[f64], total: f64) -> Result<()> {
+    if !total.is_finite() {
+        return Err(too_large());
+    }
+    let largest = mean.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    // without any deviation left, the mean tells constant rows from those whose squares are all 0
+    let is_lost = if total > 0.0 { total < SMALLEST_TOTAL } else { largest > 0.0 && largest * largest == 0.0 };
+    if !is_lost {
+        return Ok(());
+    }
+    let reason = "the values are so small that their products underflow: multiply all of them by one number";
+    Err(Error::Pca { reason: reason.to_owned() })
+}
+
+/// Products are not finite; no eigen-decomposition of others fails.
+pub(super) fn too_large() -> Error {
+    let reason = "the values are so large that their products overflow: divide all of them by one number";
+    Error::Pca { reason: reason.to_owned() }
 }

@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::block::{Real, Rows, Skip, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
-use super::limits::MAX_FEATURES;
+use super::limits::{MAX_FEATURES, too_large};
 use super::scatter::Scatter;
 use crate::{Error, Result};
 
@@ -200,22 +200,27 @@ impl Moments {
     }
 
     /// The moments as bytes: rows where they are kept, else mean and lower triangle of the scatter, column by column.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Pca`] if products have overflowed f64: such moments are of no use.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = header(MAGIC, VERSION);
         let counts = [self.n_features as u64, self.n_samples(), self.n_invalid];
         if let Some(rows) = self.rows() {
             put_rows(&mut bytes, counts, rows);
-            return bytes;
+            return Ok(bytes);
         }
         let scatter = self.to_scatter();
+        if !scatter.total().is_finite() {
+            return Err(too_large());
+        }
         put_counts(&mut bytes, &[KIND_SCATTER]);
         put_counts(&mut bytes, &counts);
         put_numbers(&mut bytes, &scatter.mean);
         for column in 0..self.n_features {
             put_numbers(&mut bytes, &scatter.products.col_as_slice(column)[column..]);
         }
-        bytes
+        Ok(bytes)
     }
 
     /// Moments from [`Moments::to_bytes`].

@@ -39,6 +39,11 @@ impl Scatter {
         }
     }
 
+    /// The sum of all squares.
+    pub(crate) fn total(&self) -> f64 {
+        self.products.diagonal().column_vector().sum()
+    }
+
     /// Turns the scatter into that of the standardised columns and returns their sample standard deviations (n - 1). A
     /// column of no variance becomes 0, as in Spark's `StandardScaler`.
     pub(crate) fn standardize(&mut self) -> Vec<f64> {

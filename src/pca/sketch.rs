@@ -5,7 +5,7 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use super::block::{Block, Real, Rows, Skip, divisor, join_counts, join_means, valid_rows};
 use super::bytes::{Reader, header, put_counts, put_numbers};
-use super::limits::check_features;
+use super::limits::{check_features, too_large};
 use crate::{Error, Result};
 
 /// "Sparkcider sketch" and "basis".
@@ -203,8 +203,14 @@ impl Sketch {
     }
 
     /// The sketch as bytes: 8 D (l + 2) and a few.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Pca`] if products have overflowed f64: such a sketch is of no use.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let total: f64 = self.squares.iter().sum();
+        if !total.is_finite() || !self.products.is_all_finite() {
+            return Err(too_large());
+        }
         let mut bytes = header(MAGIC, VERSION);
         let sizes = [self.mean.len() as u64, self.projected_mean.len() as u64];
         put_counts(&mut bytes, &[self.pass, self.count, self.n_invalid, sizes[0], sizes[1]]);
@@ -212,7 +218,7 @@ impl Sketch {
             put_numbers(&mut bytes, numbers);
         }
         put_columns(&mut bytes, &self.products);
-        bytes
+        Ok(bytes)
     }
 
     /// A sketch from [`Sketch::to_bytes`].

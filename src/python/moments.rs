@@ -68,7 +68,7 @@ impl PyMoments {
 
     /// The moments as bytes, for `from_bytes`.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.moments.with(py, |moments| Ok(moments.to_bytes()))?;
+        let bytes = self.moments.with(py, |moments| moments.to_bytes())?;
         Ok(PyBytes::new(py, &bytes))
     }
 

@@ -83,7 +83,7 @@ impl PySketch {
 
     /// The sketch as bytes, for `from_bytes`.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.sketch.with(py, |sketch| Ok(sketch.to_bytes()))?;
+        let bytes = self.sketch.with(py, |sketch| sketch.to_bytes())?;
         Ok(PyBytes::new(py, &bytes))
     }
 

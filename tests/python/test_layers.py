@@ -24,7 +24,7 @@ LAYERS = (
         "printable",
         "version",
     ),
-    ("contents", "samples", "storage"),
+    ("arguments", "contents", "samples", "storage"),
     ("models", "saved_stage"),
     ("extractor", "pca"),
     ("findings",),

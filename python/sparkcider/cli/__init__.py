@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sparkcider
+from sparkcider import ModelError
 from sparkcider.cli import models, nearest, report, run
 from sparkcider.cli.parser import Parser, add_command, finish_command, formatter, pair, say, show
 from sparkcider.cli.stop import leave, stopping
@@ -84,7 +85,7 @@ def _run(options: argparse.Namespace, stop: Stop) -> int:
         say(f"sparkcider: {explain(error)}")
         if type(error).__name__ in _TOO_MANY:
             return 3
-        return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError)) else 1
+        return 2 if isinstance(error, (ValueError, TypeError, FileNotFoundError, FileExistsError, ModelError)) else 1
     return code
 
 

@@ -10,11 +10,16 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from sparkcider.arguments import instead
 from sparkcider.options import PRESETS
 from sparkcider.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+_VERBS = "must|is|are|has|have|had|holds|needs|goes|cannot|exists"
+"""What follows the name of an option in messages that begin with it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,12 +34,45 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses, and refuses what is unknown here, where the near options are known."""
+        if self._subparsers is None:  # before a missing option, which may be a misspelled one
+            self._refuse_unknown([word for word in self._options_in(args) if not self._is_known(word)])
         found, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-            self.error(f"unknown argument {unknown[0]}" + (f": did you mean {near[0]}?" if near else ""))
+        self._refuse_unknown(unknown)
         return found, unknown
+
+    def _options_in(self, args: Sequence[str] | None) -> list[str]:
+        words = list(sys.argv[1:] if args is None else args)
+        words = words[: words.index("--")] if "--" in words else words
+        return [word for word in words if word.startswith("--")]
+
+    def _is_known(self, word: str) -> bool:
+        """Whether it begins an option: they may be cut short."""
+        name = word.partition("=")[0]
+        return any(option.startswith(name) for option in self._option_string_actions)
+
+    def _refuse_unknown(self, unknown: Sequence[str]) -> None:
+        if not unknown:
+            return
+        name = unknown[0].partition("=")[0]
+        hint = instead(self.prog, name)
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        if hint is None and near:
+            hint = f"did you mean {near[0]}?"
+        self.error(f"unknown argument {unknown[0]}" + (f": {hint}" if hint else ""))
+
+    def in_options(self, message: str) -> str:
+        """A message in the options of this command: `pca_k` is `--pca-k` here.
+
+        Names of one word are words of sentences, too: they are options where a verb follows, and they begin the message
+        or stand behind "and".
+        """
+        for action in self._actions:
+            if action.option_strings:
+                name = rf"(?<![\w./-]){action.dest}(?![\w/=(-]|\.\w)"
+                if "_" not in action.dest:
+                    name = rf"(?:^|(?<=\band )){action.dest}(?= (?:\S+ )?(?:{_VERBS})\b)"
+                message = re.sub(name, action.option_strings[0], message)
+        return message
 
 
 def add_command(commands: Any, name: str, *, summary: str, example: str, description: str, epilog: str = "") -> Parser:
@@ -64,7 +102,16 @@ def finish_command(command: Parser, function: Callable[[argparse.Namespace], int
     output = command.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print the result as JSON (default: text)")
     output.add_argument("--verbose", action="store_true", help="tracebacks of errors (default: one line)")
-    command.set_defaults(command=function)
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return function(options)
+        except Exception as error:
+            if len(error.args) == 1 and isinstance(error.args[0], str):
+                error.args = (command.in_options(error.args[0]),)
+            raise
+
+    command.set_defaults(command=run)
     return output
 
 

@@ -88,7 +88,13 @@ def _add_data(run: argparse.ArgumentParser) -> None:
         help="IN is a Parquet file or folder, or a table, with encoded images in this column (default: IN has files)",
     )
     add("--path-column", metavar="COLUMN", help="its column that names each image (default: path)")
-    add("--format", metavar="LIST", default="parquet", help="of parquet,json,csv (default: parquet, always written)")
+    add(
+        "--format",
+        dest="formats",
+        metavar="LIST",
+        default="parquet",
+        help="of parquet,json,csv (default: parquet, always written)",
+    )
     add(
         "--to-table",
         metavar="NAME",
@@ -265,7 +271,7 @@ def _config(options: argparse.Namespace) -> JobConfig:
         pca_variance=options.pca_variance,
         standardize=options.standardize,
         center=options.center,
-        formats=tuple(name.strip() for name in options.format.split(",")),
+        formats=tuple(name.strip() for name in options.formats.split(",")),
         mode=options.mode,
         resume=options.resume,
         same_input=options.same_input,

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkcider import _native
+from sparkcider.arguments import check_whole
 from sparkcider.columns import feature_column
 from sparkcider.findings.vectors import unit_vectors, with_features
 
@@ -123,15 +124,14 @@ def threads_of(threads: int | None) -> int:
     Raises:
         ValueError: There are none.
     """
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    if threads is not None:
+        check_whole("threads", threads)
     return _native._available_cores() if threads is None else threads  # noqa: SLF001
 
 
 def check_k(k: int) -> None:
-    """ValueError if k is not a number of neighbours."""
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    """TypeError or ValueError if k is not a number of neighbours."""
+    check_whole("k", k)
 
 
 def query_vectors(queries: Any) -> NDArray[np.float32]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sparkcider import FeatureExtractor
+from sparkcider.arguments import check_flag, check_number, check_text, check_whole, found, names_checked
 from sparkcider.labels import check_label_regex
 from sparkcider.options import Description
 from sparkcider.storage.uri import has_password, redacted_uri
@@ -23,6 +24,11 @@ DEFAULT_VARIANCE = 0.9
 """Share of the variance that is kept where neither a number of components nor a share is requested."""
 
 
+_CHECKS = {"str": check_text, "bool": check_flag, "int": check_whole, "float": check_number}
+"""What is asked of a setting, by its type."""
+
+
+@names_checked
 @dataclass(frozen=True)
 class JobConfig:
     """What a job reads, does and writes.
@@ -67,6 +73,7 @@ class JobConfig:
         report: Look for duplicates, outliers and suspect labels, and write ``findings/`` and ``report.html``.
 
     Raises:
+        TypeError: There is no such option, or its value is of another type.
         ValueError: A value is none of those allowed.
 
     Example:
@@ -104,6 +111,7 @@ class JobConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be known without a file or a cluster."""
+        self._check_types()
         self._check_pca()
         self._check_input()
         for name in self.formats:
@@ -119,14 +127,25 @@ class JobConfig:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.to_table is not None and self.engine == "embedded":
             raise ValueError(f"to_table {self.to_table} is a table of Spark's catalog: use engine spark or auto")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+
+    def _check_types(self) -> None:
+        if self.pca_k is not None:
+            check_whole("pca_k", self.pca_k, share="pca_variance")
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if value is None and "None" in spec.type:
+                continue
+            for kind, check in _CHECKS.items():
+                if kind in spec.type.split(" | "):
+                    check(spec.name, value)
+        if not isinstance(self.formats, (tuple, list)):
+            raise TypeError(f"formats must be a tuple, such as ('parquet', 'csv'), got {found(self.formats)}")
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options must be a dict, such as {{'input_size': 224}}, got {found(self.options)}")
 
     def _check_pca(self) -> None:
         if self.pca_k is not None and self.pca_variance is not None:
             raise ValueError("pca_k and pca_variance exclude each other")
-        if self.pca_k is not None and self.pca_k < 1:
-            raise ValueError(f"pca_k must be at least 1, got {self.pca_k}")
         if self.pca_variance is not None and not 0.0 < self.pca_variance <= 1.0:
             raise ValueError(f"pca_variance must be in (0, 1], got {self.pca_variance}")
         if not self.pca and (self.pca_k is not None or self.pca_variance is not None or self.standardize):

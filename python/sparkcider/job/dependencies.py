@@ -25,6 +25,12 @@ and options: rows of two versions are not mixed. All other versions of sparkcide
 FIRST_NUMBERS = {"0.2.0": 1}
 """The numbers of versions of sparkcider that did not write them down."""
 
+_SHOWN = 12
+"""Digits of a checksum in a message."""
+
+_NO_CHANGE = {"model_name", "input"}
+"""One model may have two names; the input is compared by `canonical`."""
+
 _REMEDY = "--mode overwrite (mode='overwrite') starts over"
 
 
@@ -43,6 +49,7 @@ def dependencies(config: JobConfig, extractor: FeatureExtractor, location: str) 
         options["preprocessing"] = dict(description.entries)
     found = {
         "model": extractor.checksum,
+        "model_name": config.model_name,
         "options": dict(sorted(options.items())),
         "thumbnails": config.thumbnails,
         "numbers": NUMBERS,
@@ -70,12 +77,7 @@ def check_same(files: Files, folder: str, now: dict[str, Any], *, same_input: bo
             raise ValueError(f"{folder} cannot be resumed: it has no {JOB}, as an older version wrote it; {_REMEDY}")
         return
     before = recorded(files, folder)
-    was, is_now = (_flat({name: found[name] for name in found if name != "input"}) for found in (before, now))
-    changes = [
-        f"{name} was {was.get(name, 'not set')} and is {is_now.get(name, 'not set')}"
-        for name in sorted(was.keys() | is_now.keys())
-        if was.get(name) != is_now.get(name)
-    ]
+    changes = _changes(_flat(before), _flat(now))
     if changes:
         raise ValueError(f"{folder} cannot be resumed: {'; '.join(changes)}; {_REMEDY}")
     old, new = before.get("input"), now["input"]
@@ -104,6 +106,24 @@ def canonical(uri: str) -> str:
     """The URI with the first of its scheme's names: the engines call one store `s3` and `s3a`."""
     scheme = scheme_of(uri)
     return ALIASES.get(scheme, scheme) + uri[len(scheme) :]
+
+
+def _changes(was: dict[str, Any], is_now: dict[str, Any]) -> list[str]:
+    """What differs, in words."""
+    differing = {name for name in was.keys() | is_now.keys() if was.get(name) != is_now.get(name)} - _NO_CHANGE
+    if "model" in differing and "none" in (was.get("onnxruntime"), is_now.get("onnxruntime")):
+        differing.discard("onnxruntime")  # `pixels` is no network
+    return [f"{name} was {_said(name, was)} and is {_said(name, is_now)}" for name in sorted(differing)]
+
+
+def _said(name: str, settings: dict[str, Any]) -> str:
+    """The value of a setting; a model by its name and the beginning of its checksum."""
+    value = str(settings.get(name, "not set"))
+    if name != "model" or value == "pixels":
+        return value
+    short = f"{value[:_SHOWN]}..."
+    called = settings.get("model_name")
+    return f"{called} ({short})" if called else short
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -260,6 +260,8 @@ def checked(images: FileImages, config: JobConfig) -> FileImages:
     if len(images.keys) == 0:
         asked = "" if config.glob is None else f" whose name matches {config.glob}"
         raise ValueError(f"input {config.input} holds no file{asked}")
+    if all(path.endswith(".parquet") for path in images.keys["path"].to_pylist()):
+        raise ValueError(f"input {config.input} holds Parquet: content_column must name its column of encoded images")
     if images.keys["label"].null_count == len(images.keys):
         example = images.keys["path"][0].as_py()
         raise ValueError(f"label_regex {config.label_regex} finds no label in any path, such as {example}")

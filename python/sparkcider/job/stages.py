@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 import sparkcider
+from sparkcider.arguments import found, names_checked
 from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.job.advice import scaled_advice
 from sparkcider.job.config import DEFAULT_VARIANCE, FORMATS, JobConfig, ModelFacts, open_model
@@ -87,6 +88,7 @@ class Engine(Protocol):
         """Versions of what only this engine uses."""
 
 
+@names_checked
 def run(
     config: JobConfig,
     *,
@@ -117,6 +119,7 @@ def run(
         FileNotFoundError: The input or the model does not exist.
         FileExistsError: The output exists and may not be replaced.
         ImportError: There is no jinja2, which the report needs.
+        TypeError: The configuration is something else.
         ValueError: The input holds no file or no readable image, or an option has a wrong value.
         ModelError: The model does not have exactly one image input, or cannot be loaded.
 
@@ -132,6 +135,9 @@ def run(
         >>> summary["engine"], summary["images"], summary["pca"]["k"]
         ('embedded', 40, 3)
     """
+    if not isinstance(config, JobConfig):
+        hint = ": run(JobConfig(**settings))" if isinstance(config, dict) else ""
+        raise TypeError(f"run takes a JobConfig, got {found(config)}{hint}")
     if not isinstance(progress, Progress):
         progress = Progress.of_this_process() if progress is None else Progress(progress)
     settings = master is not None or bool(conf)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparkcider._native import ModelError, _model_layers, _model_summary
+from sparkcider.arguments import found as found_type
 from sparkcider.models import cache, hub
 from sparkcider.models.descriptions import describe
 from sparkcider.models.registry import REGISTRY, Backbone, comparable
@@ -98,6 +99,7 @@ def resolve(model: str | os.PathLike[str]) -> str:
         The path; `pixels` for the model that is not a file.
 
     Raises:
+        TypeError: It is neither a string nor a path.
         FileNotFoundError: There is no such file, or the named model was not made on this machine yet.
         ModelError: The file cannot be read, is cut short, is not ONNX, or has another checksum.
         ValueError: The name or the scheme of the URI is unknown.
@@ -110,7 +112,7 @@ def resolve(model: str | os.PathLike[str]) -> str:
         ...
         ValueError: no model is called resnet5; near: resnet50, resnet152, resnet50_v2
     """
-    reference, checksum = _split(os.fspath(model))
+    reference, checksum = _split(name_of(model))
     reference = mounted(reference)
     if reference == "pixels":
         return reference
@@ -128,6 +130,29 @@ def resolve(model: str | os.PathLike[str]) -> str:
         path = _by_name(reference)
     _check_file(path, checksum)
     return str(path)
+
+
+def name_of(model: str | os.PathLike[str]) -> str:
+    """The text that names a model.
+
+    Raises:
+        TypeError: It is neither a string nor a path.
+        ValueError: It is empty.
+
+    Example:
+        >>> name_of(Path("models") / "net.onnx")
+        'models/net.onnx'
+        >>> name_of(None)
+        Traceback (most recent call last):
+        ...
+        TypeError: model must be the name, path or URI of an ONNX file, or 'pixels'; got None
+    """
+    name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"model must be the name, path or URI of an ONNX file, or 'pixels'; got {found_type(model)}")
+    if not name:
+        raise ValueError("model must be the name, path or URI of an ONNX file, or 'pixels'; got an empty text")
+    return name
 
 
 def one_file(path: str | os.PathLike[str]) -> Path:
@@ -164,13 +189,13 @@ def hub_commit(model: str | os.PathLike[str]) -> str | None:
         >>> hub_commit("pixels") is None
         True
     """
-    reference, _ = _split(os.fspath(model))
+    reference, _ = _split(name_of(model))
     return hub.commit(reference) if reference.startswith(hub.SCHEME) else None
 
 
 def preplaced(model: str | os.PathLike[str]) -> bool:
     """Whether the user says that the file is at the same path on each node."""
-    return os.fspath(model).startswith(PREPLACED)
+    return name_of(model).startswith(PREPLACED)
 
 
 def backbone(name: str) -> str:
@@ -245,6 +270,8 @@ def _split(reference: str) -> tuple[str, str | None]:
 
 
 def _check_file(path: Path, checksum: str | None) -> None:
+    if path.is_dir():
+        raise _is_folder(path)
     if not path.is_file():
         on_hub = not path.exists() and re.fullmatch(r"[\w-]+/[\w.-]+(?<!\.onnx)", str(path))
         hint = f"; for a model of the Hugging Face Hub write {hub.SCHEME}{path}" if on_hub else ""
@@ -258,11 +285,19 @@ def _by_name(name: str) -> Path:
     here = {comparable(known): path for known, path in available().items()}
     if comparable(name) in here:
         return here[comparable(name)]
+    if Path(name).is_dir() and comparable(name) not in {comparable(known) for known in REGISTRY}:
+        raise _is_folder(Path(name))
     known = backbone(name)
     raise FileNotFoundError(
         f"model {known} is not on this machine: `sparkcider export {known}` makes it (needs Keras and, once, "
         "the internet); or give the path or URI of an ONNX file"
     )
+
+
+def _is_folder(path: Path) -> FileNotFoundError:
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.onnx"))
+    inside = f"it has {', '.join(files[:3])}" if files else "it has no .onnx file"
+    return FileNotFoundError(f"model file not found: {path} is a folder, and model must name a file; {inside}")
 
 
 def _unknown(name: str) -> ValueError:

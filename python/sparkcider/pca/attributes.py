@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 from sparkcider._native import PcaError
+from sparkcider.arguments import found
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,27 @@ class NotFittedError(PcaError, AttributeError):
 
     An AttributeError, too: scikit-learn takes an attribute that is there for a sign of a fit.
     """
+
+
+def fitted(model: Any) -> Any:
+    """A fitted `Pca`, of this class or inside of a `PCAModel` of Spark.
+
+    Raises:
+        TypeError: It is something else.
+        NotFittedError: It is not fitted yet.
+    """
+    pca = getattr(model, "pca", model)  # of a PCAModel, which this module cannot know
+    if not isinstance(pca, FittedAttributes):
+        hint = ""
+        if isinstance(model, (str, os.PathLike)):
+            hint = ": load it by PCAModel.load(...), or by Pca.from_bytes(Path(...).read_bytes())"
+        elif callable(getattr(model, "fit", None)):
+            hint = ": what its fit gives"
+        raise TypeError(
+            f"model must be a fitted sparkcider.Pca or sparkcider.feature.PCAModel, got {found(model)}{hint}"
+        )
+    pca._solved()  # noqa: SLF001 - a class of this module
+    return pca
 
 
 class FittedAttributes:

@@ -5,9 +5,11 @@ Nothing here imports scikit-learn, NumPy or pyarrow before it is needed: `import
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from sparkcider import _native
+from sparkcider.arguments import advice, check_flag, check_number, check_whole, names_checked
 from sparkcider.notebook_html import facts_table
 from sparkcider.pca.attributes import FittedAttributes
 from sparkcider.pca.repr_html import pca_html
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@names_checked
 class Pca(FittedAttributes):
     """Principal components of rows of features: scikit-learn's words, numbers and protocol.
 
-    It works in a scikit-learn `Pipeline`, with `clone` and in a grid search; scikit-learn itself is not needed. `fit`
-    checks the arguments.
+    It works in a scikit-learn `Pipeline`, with `clone` and in a grid search; scikit-learn itself is not needed. The
+    constructor and `fit` check the arguments.
 
     NumPy arrays, lists, data frames and pandas Series give NumPy arrays. Arrow columns, a Polars Series too, give
     pyarrow Arrays, or ChunkedArrays for streams and chunked columns.
@@ -43,6 +46,10 @@ class Pca(FittedAttributes):
         skip_invalid: Leave rows that cannot be used (null, of another length, with a null, a NaN or an infinity) out of
             the fit and count them (`n_invalid_`); `transform` gives null for them, or NaN in an array. Otherwise they
             are an error.
+
+    Raises:
+        TypeError: There is no such argument, or its value is of another type.
+        ValueError: A value is out of its range.
 
     Example:
         >>> import numpy as np
@@ -75,6 +82,7 @@ class Pca(FittedAttributes):
         self.solver = solver
         self.max_k = max_k
         self.skip_invalid = skip_invalid
+        self._check_values()
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's pipelines hand the labels on
         """Fits to rows of features. k may be over the rank: variances past it are 0, components complete the others.
@@ -212,7 +220,7 @@ class Pca(FittedAttributes):
         known = self._defaults()
         for name, value in params.items():
             if name not in known:
-                raise ValueError(f"Pca has no parameter {name}; it has {', '.join(known)}")
+                raise ValueError(f"Pca has no parameter {name}{advice('Pca', name, value, known)}")
             setattr(self, name, value)
         return self
 
@@ -252,7 +260,8 @@ class Pca(FittedAttributes):
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
-        return cls.__init__.__kwdefaults__ or {}
+        parameters = inspect.signature(cls).parameters.values()
+        return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def _fit(self, rows: Any) -> None:
         from sparkcider.pca.batches import fit_column
@@ -278,15 +287,22 @@ class Pca(FittedAttributes):
         if (self.k is None) == (self.variance is None):
             found = "neither" if self.k is None else "both"
             raise ValueError(f"k or variance must be given, one of the two, got {found}")
-        if self.k is not None and self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}")
-        if self.variance is not None and not 0 < self.variance <= 1:
-            raise ValueError(f"variance must be over 0 and at most 1, got {self.variance}")
+        self._check_values()  # they may have been set since
+        return PcaSpec(self.k, self.variance, self.standardize, self.solver, self.max_k)
+
+    def _check_values(self) -> None:
+        """Raises TypeError or ValueError for an argument with a value that it cannot take."""
+        if self.k is not None:
+            check_whole("k", self.k, share="variance")
+        if self.variance is not None:
+            check_number("variance", self.variance)
+            if not 0 < self.variance <= 1:
+                raise ValueError(f"variance must be over 0 and at most 1, got {self.variance}")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be {', '.join(SOLVERS[:-1])} or {SOLVERS[-1]}, got {self.solver!r}")
-        if self.max_k < 1:
-            raise ValueError(f"max_k must be at least 1, got {self.max_k}")
-        return PcaSpec(self.k, self.variance, self.standardize, self.solver, self.max_k)
+        check_whole("max_k", self.max_k)
+        for name in ("standardize", "center", "whiten", "skip_invalid"):
+            check_flag(name, getattr(self, name))
 
     def _mapped(self, call: str, rows: Any, **options: bool | None) -> Any:
         from sparkcider.columns import is_arrow, matrix

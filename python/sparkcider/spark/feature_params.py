@@ -24,7 +24,9 @@ def _variance(value: Any) -> float:
 class PCAParams(StageParams):
     """How many components, of what, found how, and what `transform` gives."""
 
-    k: Param[int] = param("k", "number of components, 1 to the number of features; or give variance", whole_number("k"))
+    k: Param[int] = param(
+        "k", "number of components, 1 to the number of features; or give variance", whole_number("k", "variance")
+    )
     variance: Param[float] = param(
         "variance", "take as many components as hold this share of the variance, in (0, 1]; or give k", _variance
     )

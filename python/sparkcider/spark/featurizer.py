@@ -11,6 +11,7 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import ArrayType, StringType, StructField
 
+from sparkcider.arguments import names_checked
 from sparkcider.models import resolve
 from sparkcider.models.descriptions import NONE
 from sparkcider.spark.carried_model import CarriedModel, restored, saved_parts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sparkcider.spark.preparation_params import Normalization, Size
 
 
+@names_checked
 class ImageFeaturizer(ExtractorParams, Transformer, MLReadable["ImageFeaturizer"], MLWritable):
     """Embeds a column of images: adds a column of D values per row; D is in the column's metadata.
 

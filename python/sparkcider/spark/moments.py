@@ -175,7 +175,7 @@ def _summarize(
         rows = sorted(partials.collect(), key=lambda row: row["chunk"])
     for row in rows:
         if row["fault"] is not None:
-            raise PcaError(f"{rules.where}: {row['fault']}")
+            raise PcaError(f"{rules.where}: {row['fault'].removeprefix('PCA: ')}")
         if row["too_wide"] is not None:
             raise TooWide(row["too_wide"])
     summed = RowSum(new)

@@ -9,10 +9,14 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType
 
 from sparkcider import _native, findings
+from sparkcider.arguments import found as found_type
 from sparkcider.findings.near import check_k, query_vectors
 from sparkcider.findings.vectors import normalized
+from sparkcider.spark.columns import find_features
+from sparkcider.spark.worker_python import PANDAS, check_worker_python
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +58,7 @@ def neighbors(rows: DataFrame, k: int = 10) -> DataFrame:
     """
     check_k(k)
     good = _with_features(rows)
+    check_worker_python(rows.sparkSession, PANDAS)
     blocks = max(1, -(-good.count() // BLOCK_ROWS))
     block = F.pmod(F.crc32("path"), F.lit(blocks)).cast("int")
     others = F.sequence(F.lit(0), F.lit(blocks - 1))
@@ -113,11 +118,13 @@ def nearest(rows: DataFrame, queries: Any, k: int = 10) -> DataFrame:
     """
     check_k(k)
     wanted = query_vectors(queries)
+    good = _with_features(rows)
+    check_worker_python(rows.sparkSession)
 
     def near(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return near_in_batches(batches, wanted, k)
 
-    found = _with_features(rows).mapInArrow(near, _NEAREST)
+    found = good.mapInArrow(near, _NEAREST)
     return _ranked(found, ["query"], "path", k).select("query", "rank", "path", "label", "similarity")
 
 
@@ -134,11 +141,17 @@ def _with_features(rows: DataFrame) -> DataFrame:
     """path, label (null where there is none) and features of the rows that have features.
 
     Raises:
+        TypeError: It is something else, or features are.
         ValueError: A column is missing.
     """
+    if not hasattr(rows, "mapInArrow"):
+        raise TypeError(f"expected a DataFrame of Spark, got {found_type(rows)}: sparkcider.findings takes tables")
     missing = [name for name in ("path", "features") if name not in rows.columns]
     if missing:
         raise ValueError(f"expected the columns path and features, found {', '.join(rows.columns)}")
+    kind = find_features(rows.schema, "features", "neighbors").field.dataType
+    if not isinstance(kind, ArrayType):
+        raise TypeError("column features: expected array<float> or array<double>, got vector: use vector_to_array")
     label = F.col("label") if "label" in rows.columns else F.lit(None)
     return rows.where("features is not null").select("path", label.cast("string").alias("label"), "features")
 

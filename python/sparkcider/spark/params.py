@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 
+from sparkcider.arguments import check_names, check_whole
 from sparkcider.pca.rows import RowRules
 
 if TYPE_CHECKING:
@@ -47,10 +48,12 @@ def set_params_like(init: Callable[Concatenate[Stage, P], None]) -> Callable[Con
 
     def setParams(self: Stage, /, *args: P.args, **given: P.kwargs) -> Stage:
         """Sets Params by name; None leaves one as it is."""
+        check_names(type(self).__name__, given, known)
         signature.bind(self, *args, **given)  # a TypeError for what the constructor would not take
         return self._set_given(given)
 
     signature = inspect.signature(init).replace(return_annotation="Self")
+    known = [*signature.parameters][1:]
     setParams.__signature__ = signature  # type: ignore[attr-defined]
     return setParams
 
@@ -138,13 +141,13 @@ class StageParams(HasInputCol, HasOutputCol):
         return str(self.getOrDefault(self.handleInvalid))
 
 
-def whole_number(name: str) -> Callable[[Any], int]:
-    """A converter that takes whole numbers from 1 on."""
+def whole_number(name: str, share: str = "") -> Callable[[Any], int]:
+    """A converter that takes whole numbers from 1 on; `share` is the Param that takes a number from 0 to 1."""
 
     def convert(value: Any) -> int:
-        number = TypeConverters.toInt(value)
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
-        return number
+        if isinstance(value, float) and value.is_integer():  # pyspark.ml takes those
+            value = int(value)
+        check_whole(name, value, share=share)
+        return TypeConverters.toInt(value)
 
     return convert

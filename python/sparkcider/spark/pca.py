@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import DoubleType, StructField
 
 from sparkcider import Moments, Pca, PcaError
+from sparkcider.arguments import names_checked
 from sparkcider.pca.fit import Fitted, solved
 from sparkcider.pca.repr_html import pca_html
 from sparkcider.pca.saved_model import from_arrays, to_arrays
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 NOT_STORED = StorageLevel(False, False, False, False)  # noqa: FBT003 - as pyspark.ml spells it
 
 
+@names_checked
 class PCA(PCAParams, Estimator["PCAModel"], MLReadable["PCA"], MLWritable):
     """Principal components of a column of features, fitted in one pass: `pyspark.ml.feature.PCA`, and more.
 

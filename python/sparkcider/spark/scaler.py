@@ -12,6 +12,7 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import StructField
 
+from sparkcider.arguments import names_checked
 from sparkcider.spark.columns import add, as_array, element_of, find_features, known_width, quoted, with_fields
 from sparkcider.spark.feature_params import ScalerParams
 from sparkcider.spark.moments import collect_sketch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@names_checked
 class StandardScaler(ScalerParams, Estimator["StandardScalerModel"], MLReadable["StandardScaler"], MLWritable):
     """Features of mean 0 and deviation 1, fitted in one pass: `pyspark.ml.feature.StandardScaler`.
 

@@ -19,7 +19,7 @@ from sparkcider.models import one_file, preplaced, resolve
 from sparkcider.spark import worker
 from sparkcider.spark.delivery import deliver
 from sparkcider.spark.worker import OUTCOME, ModelFile
-from sparkcider.spark.worker_python import check_worker_python
+from sparkcider.spark.worker_python import ARROW, PANDAS, check_worker_python
 from sparkcider.storage.fetch import IN_FLIGHT, check_in_flight
 
 if TYPE_CHECKING:
@@ -172,13 +172,11 @@ def _hashable(value: Any) -> Any:
 
 
 def _iterator_udf(session: SparkSession, arrow: Any, pandas: Any, returns: Any) -> Any:
-    check_worker_python(session)
     # The server runs the function: its version counts, too, where a newer client talks to it.
     version = tuple(int(part) for part in session.version.split(".")[:2])
     arrow_udf: Any = getattr(pandas_functions, "arrow_udf", None)
-    if arrow_udf is not None and version >= (4, 1):
-        udf = arrow_udf(arrow, returns)
-    else:
-        udf = pandas_functions.pandas_udf(pandas, returns)
+    is_arrow = arrow_udf is not None and version >= (4, 1)
+    check_worker_python(session, ARROW if is_arrow else PANDAS)
+    udf: Any = arrow_udf(arrow, returns) if is_arrow else pandas_functions.pandas_udf(pandas, returns)
     # Spark calls a deterministic function again for each part of a struct and for each filter that it pushes down.
     return udf.asNondeterministic()

@@ -307,7 +307,12 @@ def _saved(summed: RowSum[Summary], number: int) -> Iterator[pa.RecordBatch]:
         if summed.tally.n_rows:
             yield _partial(number, tally=tally)
         return
-    for index, chunk in enumerate(chunks(summed.summary.to_bytes())):
+    try:
+        data = summed.summary.to_bytes()
+    except PcaError as error:  # products overflow
+        yield _partial(number, fault=str(error))
+        return
+    for index, chunk in enumerate(chunks(data)):
         yield _partial(number, index, chunk, tally=tally)
         tally = None
 

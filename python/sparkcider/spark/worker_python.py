@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from pyspark import SparkFiles
 
@@ -17,37 +17,49 @@ from sparkcider.storage.hadoop import is_classic
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_checked: WeakSet[Any] = WeakSet()
-"""Spark contexts (classic) and sessions (Connect) whose workers are right."""
+ARROW = ("sparkcider", "numpy", "pyarrow")
+"""What workers import for Arrow functions."""
+
+PANDAS = (*ARROW, "pandas")
+"""What they import for those of pandas."""
+
+_IMPORTS = "import sys\nfor name in sys.argv[1:]: print(name, flush=True); __import__(name)"
+"""Names what it is about to import: the last name is that of the import which failed."""
+
+_checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+"""What workers can import, by Spark context (classic) or session (Connect)."""
 
 
-def check_worker_python(session: SparkSession) -> None:
-    """Fails before a job whose workers could not import this package, where that can be known: on `local` masters.
+def check_worker_python(session: SparkSession, modules: tuple[str, ...] = ARROW) -> None:
+    """Fails before a job whose workers could not import what it needs, where that can be known: on `local` masters.
 
     A script that runs with the Python of a virtualenv which is not activated is such a job, as workers run the first
     `python3` of the PATH.
 
     Args:
-        session: Whose workers; those of one session are looked at once.
+        session: Whose workers; those of one session are looked at once for the same modules.
+        modules: What the job imports there.
 
     Raises:
-        RuntimeError: Their Python does not import this package; the message says how to choose the right one.
+        RuntimeError: Their Python does not import one of them; the message says how to choose the right one.
     """
     keeper = session.sparkContext if is_classic(session) else session
-    if keeper in _checked:
+    if _checked.get(keeper, set()).issuperset(modules):
         return
     path = _local_python(session)
     if path is not None and os.path.abspath(path) != os.path.abspath(sys.executable):  # noqa: PTH100 - links stay
         environment = _environment(session)
-        command = [path, "-c", "import sparkcider"]
+        command = [path, "-c", _IMPORTS, *modules]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - Spark's own choice
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
+            module = (done.stdout.split() or modules)[-1]
+            install = "" if module == modules[0] else f"install {module} there, or "
             raise RuntimeError(
-                f"Spark's Python workers run {path}, which cannot import sparkcider ({reason}): before the session "
-                f"starts, set the environment variable PYSPARK_PYTHON to {sys.executable}"
+                f"Spark's Python workers run {path}, which cannot import {module} ({reason}): {install}before the "
+                f"session starts, set the environment variable PYSPARK_PYTHON to {sys.executable}"
             )
-    _checked.add(keeper)
+    _checked.setdefault(keeper, set()).update(modules)
 
 
 def _local_python(session: SparkSession) -> str | None:

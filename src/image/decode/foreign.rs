@@ -66,6 +66,11 @@ pub(super) fn fault(bytes: &[u8]) -> Error {
     error(ErrorKind::UnknownFormat, reason)
 }
 
+/// What a file is that is not what it should be, such as `an HTML page`, by its first bytes; `None` where they do not tell.
+pub(crate) fn kind_of_file(bytes: &[u8]) -> Option<&'static str> {
+    known(bytes).map(|(name, _)| name)
+}
+
 /// The name of what the bytes begin, and whether it is an image.
 fn known(bytes: &[u8]) -> Option<(&'static str, bool)> {
     let begins =

@@ -30,6 +30,7 @@ use std::cell::Cell;
 use std::panic::{UnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
+pub(crate) use foreign::kind_of_file;
 pub use limits::{DecodeLimits, MAX_PIXELS};
 pub use options::{DecodeOptions, Decoding};
 

@@ -3,14 +3,15 @@
 use super::eigen::Eigen;
 use super::solution::{Solution, Spectrum, rows_of};
 use crate::Result;
-use crate::pca::limits::Keep;
+use crate::pca::limits::{Keep, check_range};
 use crate::pca::scatter::Scatter;
 
 /// Eigenvalues and eigenvectors of the scatter, of the standardised columns if asked.
 ///
 /// # Errors
-/// [`crate::Error::Pca`] if products overflow f64.
+/// [`crate::Error::Pca`] if products overflow or underflow f64.
 pub(crate) fn solve(mut scatter: Scatter, keep: Keep, standardize: bool) -> Result<Solution> {
+    check_range(&scatter.mean, scatter.total())?;
     let scale = standardize.then(|| scatter.standardize());
     let eigen = Eigen::of(scatter.products)?;
     let spectrum = Spectrum::exact(&eigen.values, scatter.count)?;

@@ -11,8 +11,8 @@ use faer::linalg::householder::{
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
 use faer::{Conj, Mat, Par, Spec};
 
-use super::solution::not_solved;
 use crate::Result;
+use crate::pca::limits::too_large;
 
 /// A symmetric matrix (n, n) as Q T Q^T, T tridiagonal, and T's eigenvalues and eigenvectors: faer's own way through
 /// `self_adjoint_evd`, open before its last step, so that only the requested eigenvectors are turned back by Q.
@@ -33,7 +33,7 @@ impl Eigen {
     /// [`crate::Error::Pca`] if an entry of the diagonal is not finite.
     pub(crate) fn of(mut lower: Mat<f64>) -> Result<Self> {
         if !lower.diagonal().column_vector().is_all_finite() {
-            return Err(not_solved());
+            return Err(too_large());
         }
         let n = lower.nrows();
         let mut blocks = Mat::zeros(recommended_block_size::<f64>(n, n), n - 1);
@@ -60,7 +60,7 @@ impl Eigen {
             stack,
             Spec::default(),
         )
-        .map_err(|_| not_solved())?;
+        .map_err(|_| too_large())?;
         Ok(Self { values: values.column_vector().iter().copied().collect(), vectors, reflectors: lower, blocks })
     }
 

@@ -9,7 +9,7 @@ use super::eigen::Eigen;
 use super::solution::{Solution, Spectrum, rows_of};
 use crate::Result;
 use crate::pca::block::{Block, Rows};
-use crate::pca::limits::Keep;
+use crate::pca::limits::{Keep, check_range};
 use crate::pca::scatter::add_products;
 
 /// Features per step: N x 2,048 f64 are 64 MiB at the largest N.
@@ -18,7 +18,7 @@ const STEP: usize = 2_048;
 /// With X (N, D) centred: X X^T = U L U^T, and the components are the columns of X^T U L^-1/2.
 ///
 /// # Errors
-/// [`crate::Error::Pca`] if products overflow f64.
+/// [`crate::Error::Pca`] if products overflow or underflow f64.
 pub(crate) fn solve(rows: &Rows, n_features: usize, keep: Keep, standardize: bool) -> Result<Solution> {
     let n = rows.n_values() / n_features;
     let mut mean = Vec::with_capacity(n_features);
@@ -33,6 +33,11 @@ pub(crate) fn solve(rows: &Rows, n_features: usize, keep: Keep, standardize: boo
             scale.extend(deviations);
         }
     }
+    let total = match &scale {
+        None => products.diagonal().column_vector().sum(),
+        Some(scale) => scale.iter().map(|deviation| deviation * deviation).sum(),
+    };
+    check_range(&mean, total)?;
     let eigen = Eigen::of(products)?;
     let spectrum = Spectrum::exact(&eigen.values, n as u64)?;
     let m = spectrum.components_to(keep).min(spectrum.rank());

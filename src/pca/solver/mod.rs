@@ -12,7 +12,7 @@ use std::thread;
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
 pub(crate) use eigen::Eigen;
-pub(crate) use solution::{Solution, Spectrum, not_solved, rows_of};
+pub(crate) use solution::{Solution, Spectrum, rows_of};
 
 use crate::{Error, Result, parse};
 

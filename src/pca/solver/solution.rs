@@ -3,8 +3,8 @@
 use faer::MatRef;
 use ndarray::Array2;
 
-use crate::pca::limits::Keep;
-use crate::{Error, Result};
+use crate::Result;
+use crate::pca::limits::{Keep, too_large};
 
 /// Eigenvalues below this share of the largest are rounding: the products behind them are exact to about 1e-16 of the
 /// largest, and at most 4,096 of them are seen to add up.
@@ -46,7 +46,7 @@ impl Spectrum {
     /// [`Error::Pca`] if products overflowed f64.
     pub(crate) fn partial(descending: &[f64], total: f64, n_samples: u64) -> Result<Self> {
         if !descending.iter().all(|value| value.is_finite()) {
-            return Err(not_solved());
+            return Err(too_large());
         }
         let tolerance = descending.first().unwrap_or(&0.0) * RANK_TOLERANCE;
         let most = usize::try_from(n_samples.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -82,9 +82,4 @@ impl Spectrum {
 /// Columns (D, m) as rows (m, D).
 pub(crate) fn rows_of(columns: MatRef<'_, f64>) -> Array2<f64> {
     Array2::from_shape_fn((columns.ncols(), columns.nrows()), |(i, j)| columns[(j, i)])
-}
-
-/// The only way for an eigen-decomposition to fail on finite rows.
-pub(crate) fn not_solved() -> Error {
-    Error::Pca { reason: "the values are so large that their products overflow".to_owned() }
 }
