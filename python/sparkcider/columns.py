@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +133,7 @@ def feature_column(features: Any) -> Any:
     if _is_frame(features):
         numbers = _numbers(features)
         if numbers is not None:
-            return _fixed_lists(numbers)
+            return fixed_lists(numbers)
         features = _only_column(features)
     if is_arrow(features):
         return _with_capsules(features)
@@ -144,7 +145,7 @@ def feature_column(features: Any) -> Any:
         raise TypeError("expected features without a mask, got a masked array: pass .filled(...)")
     if hasattr(features, "__array__"):  # NumPy's, torch's, JAX's
         array = np.asarray(features)
-        return _lists(list(array)) if array.dtype == object and array.ndim == 1 else _fixed_lists(array)
+        return _lists(list(array)) if array.dtype == object and array.ndim == 1 else fixed_lists(array)
     sparse = ": a sparse matrix must be dense, pass .toarray()" if hasattr(features, "toarray") else ""
     raise TypeError(f"expected {FEATURES}; got {_type_name(features)}{sparse}")
 
@@ -176,7 +177,9 @@ def is_arrow(given: Any) -> bool:
 
 
 def matrix(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> np.ndarray:
-    """A column of lists of one length as an array (N, width), one of floats as (N,); null rows are NaN.
+    """A column of lists of one length as an array (N, width), one of numbers as (N,); null rows and values are NaN.
+
+    float32 and half floats give float32, other numbers float64.
 
     Example:
         >>> matrix(pa.array([[1.0, 2.0], None])).tolist()
@@ -199,10 +202,78 @@ def matrix(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> np.ndarray:
 
 
 def _numpy(values: pa.Array[Any]) -> np.ndarray:
-    """Floats without nulls as a view."""
+    """Numbers as floats, a view where they are some already; NaN where one is null."""
+    dtypes = {"float": np.float32, "double": np.float64, "halffloat": np.float16}
+    if str(values.type) not in dtypes:
+        values = values.cast(pa.float64())
+    dtype = dtypes[str(values.type)]
     _, data = values.buffers()
-    dtype = np.float32 if values.type == pa.float32() else np.float64
-    return np.frombuffer(data or b"", dtype, len(values), values.offset * np.dtype(dtype).itemsize)
+    floats = np.frombuffer(data or b"", dtype, len(values), values.offset * np.dtype(dtype).itemsize)
+    if dtype == np.float16:
+        floats = floats.astype(np.float32)
+    return np.where(np.array(values.is_valid()), floats, floats.dtype.type(np.nan)) if values.null_count else floats
+
+
+def fixed_lists(rows: np.ndarray) -> pa.Array[Any]:
+    """An array (N, D) as a column of fixed-size lists that shares its memory where it can.
+
+    Raises:
+        ValueError: It has another shape.
+        TypeError: It does not hold real numbers.
+    """
+    if rows.ndim != 2:  # noqa: PLR2004 - rows and features
+        hint = ". Reshape your data: one row is .reshape(1, -1)" if rows.ndim == 1 else ""
+        raise ValueError(f"expected features of shape (N, D), got {rows.shape}{hint}")
+    if rows.dtype == object:
+        rows = _real(rows)
+    if rows.dtype.kind not in "fiub":
+        raise TypeError(f"expected features that are real numbers, got NumPy's {rows.dtype}")
+    kind = np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= np.float32().itemsize else np.float64
+    n, width = rows.shape
+    floats = pa.float32() if kind is np.float32 else pa.float64()
+    if width == 0:  # no fixed-size list has it; the native side refuses such rows
+        return pa.array([[]] * n, pa.list_(floats))
+    data = pa.py_buffer(np.ascontiguousarray(rows, kind))
+    values = pa.Array.from_buffers(floats, n * width, [None, data])
+    return pa.FixedSizeListArray.from_arrays(values, width)
+
+
+def plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    """A column whose type every version of pyarrow can filter and sort.
+
+    Dictionaries are resolved, views are copied.
+
+    Example:
+        >>> plain(pa.chunked_array([pa.array(["a", None, "a"]).dictionary_encode()])).type
+        DataType(string)
+    """
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):  # a tensor, a UUID
+        return plain(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+    if isinstance(kind, pa.DictionaryType):
+        values = _plain_type(kind.value_type)
+        chunks = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(values)) for c in column.chunks]
+        return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks], values)
+    if "list_view<" in str(kind):
+        return pa.chunked_array(list(map(_viewed, column.chunks)), pa.large_list(kind.value_type))
+    return column if _plain_type(kind) == kind else column.cast(_plain_type(kind))
+
+
+def _viewed(views: pa.Array[Any]) -> pa.Array[Any]:
+    """Views of lists as lists; pyarrow 26 loses the last one in its cast."""
+    lengths = pc.fill_null(pc.list_value_length(views), 0)
+    offsets = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
+    mask = views.is_null() if views.null_count else None
+    return pa.LargeListArray.from_arrays(pa.array(offsets), views.flatten(), mask=mask)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    name = str(kind)
+    if name in ("string_view", "large_string"):
+        return pa.large_string()  # a chunk may be larger than 2 GiB
+    if name in ("binary_view", "large_binary"):
+        return pa.large_binary()
+    return kind
 
 
 def _with_capsules(given: Any) -> Any:
@@ -307,7 +378,7 @@ def _lists(rows: Sequence[Any]) -> pa.Array[Any]:
     if len(widths) == 1 and widths != {None}:
         array = np.asarray(rows)
         if array.dtype != object:
-            return _fixed_lists(array)
+            return fixed_lists(array)
     single = all(row is None or getattr(row, "dtype", None) == np.float32 for row in rows)
     try:
         return pa.array(rows, pa.list_(pa.float32() if single and widths != {None} else pa.float64()))
@@ -321,25 +392,6 @@ def _row(at: int, row: Any) -> np.ndarray:
         hint = ": one row is [row]" if isinstance(row, (int, float)) else ""
         raise TypeError(f"row {at}: expected a list of numbers, got {_type_name(row)}{hint}")
     return array
-
-
-def _fixed_lists(rows: np.ndarray) -> pa.Array[Any]:
-    """(N, D) as a fixed-size list column that shares the array's memory where it can."""
-    if rows.ndim != 2:  # noqa: PLR2004 - rows and features
-        hint = ". Reshape your data: one row is .reshape(1, -1)" if rows.ndim == 1 else ""
-        raise ValueError(f"expected features of shape (N, D), got {rows.shape}{hint}")
-    if rows.dtype == object:
-        rows = _real(rows)
-    if rows.dtype.kind not in "fiub":
-        raise TypeError(f"expected features that are real numbers, got NumPy's {rows.dtype}")
-    kind = np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= np.float32().itemsize else np.float64
-    n, width = rows.shape
-    floats = pa.float32() if kind is np.float32 else pa.float64()
-    if width == 0:  # no fixed-size list has it; the native side refuses such rows
-        return pa.array([[]] * n, pa.list_(floats))
-    data = pa.py_buffer(np.ascontiguousarray(rows, kind))
-    values = pa.Array.from_buffers(floats, n * width, [None, data])
-    return pa.FixedSizeListArray.from_arrays(values, width)
 
 
 def _real(rows: np.ndarray) -> np.ndarray:

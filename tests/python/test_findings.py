@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 from planted import COPIES, Rows, cropped, encoded, scene
@@ -219,7 +221,7 @@ def test_findings_repeat_whatever_the_threads():
     ("rows", "options", "message"),
     [
         ({"path": ["a"]}, {}, "expected the columns path and features, found path"),
-        ({"path": ["a"], "features": [1.0]}, {}, "features must be lists of float32 or float64, got double"),
+        ({"path": ["a"], "features": [1.0]}, {}, "features must be lists of numbers, got double"),
         ({"path": ["a", "b"], "features": [[1.0], [1.0, 2.0]]}, {}, "features must be of one length, found 1, 2"),
         ({"path": ["a"], "features": [[1.0]]}, {"k": 0}, "k must be at least 1, got 0"),
         ({"path": ["a"], "features": [[1.0]]}, {"similarity": 1.5}, r"similarity must be in \(0, 1\], got 1.5"),
@@ -229,3 +231,82 @@ def test_findings_repeat_whatever_the_threads():
 def test_wrong_tables_and_options_are_errors(rows, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         findings.find(pa.table(rows), **options)
+
+
+NUMBERED = np.random.default_rng(4).normal(size=(12, 4)).astype(np.float16)
+HALVES = pa.array(list(NUMBERED), pa.list_(pa.float16()))
+CLASSES = pa.array([at % 3 for at in range(len(NUMBERED))])
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+TABLES = {
+    "class numbers": {"label": CLASSES},
+    "class numbers in a dictionary": {"label": CLASSES.dictionary_encode()},
+    "truths": {"label": pc.equal(CLASSES, 0)},
+    "large strings": {"path": pa.large_string(), "label": CLASSES.cast(pa.large_string())},
+    "dictionaries": {"path": DICTIONARY, "label": CLASSES.cast(pa.string()).dictionary_encode()},
+    "half floats": {"features": HALVES},
+    "doubles": {"features": pa.list_(pa.float64())},
+    "large lists": {"features": pa.large_list(pa.float32())},
+    "fixed-size lists": {"features": pa.list_(pa.float32(), 4)},
+    "fixed-size lists of half floats": {
+        "features": pa.FixedSizeListArray.from_arrays(HALVES.flatten(), 4),
+    },
+}
+if hasattr(pa, "string_view"):  # pyarrow 16
+    VIEWS = pa.array(NUMBERED.astype(np.float32).tolist(), pa.list_view(pa.float32()))
+    TABLES["views"] = {"path": pa.string_view(), "features": VIEWS}
+
+
+def table_of(columns: dict[str, object]) -> pa.Table:
+    """`NUMBERED` with columns, or types of columns, of another tool."""
+    made = rows_of(NUMBERED)
+    for name, given in columns.items():
+        column = made[name].cast(given) if isinstance(given, pa.DataType) else given
+        made = made.drop([name]) if name in made.column_names else made
+        made = made.append_column(name, column)
+    return made
+
+
+@pytest.mark.parametrize("of", TABLES)
+def test_tables_of_other_tools_give_the_findings_of_plain_ones(of: str):
+    given = table_of(TABLES[of])
+    label = CLASSES if "label" in given.column_names else None
+    words = ["true", "false", "false"] if of == "truths" else ["0", "1", "2"]
+    labels_given = {} if label is None else {"label": [words[at] for at in label.to_pylist()]}
+    plain, found = findings.find(rows_of(NUMBERED, **labels_given)), findings.find(given)
+    assert found.facts == plain.facts
+    assert found.outliers.equals(plain.outliers)
+    assert found.labels.equals(plain.labels)
+    assert findings.neighbors(given, 2).equals(findings.neighbors(rows_of(NUMBERED, **labels_given), 2))
+
+
+def test_data_frames_give_the_findings_of_tables():
+    polars = pytest.importorskip("polars")
+    columns = {"path": [f"{at:03}" for at in range(12)], "label": CLASSES.to_pylist()}
+    rows = NUMBERED.astype(np.float32)
+    wanted = findings.find(table_of({"label": CLASSES})).labels
+    frame = pd.DataFrame({**columns, "features": list(rows), "other": [object()] * 12})
+    assert findings.find(frame).labels.equals(wanted)
+    assert findings.find(frame.astype({"label": "category"})).labels.equals(wanted)
+    assert findings.find(polars.DataFrame({**columns, "features": rows})).labels.equals(wanted)
+    assert findings.find(polars.DataFrame({**columns, "features": rows.tolist()})).labels.equals(wanted)
+    assert findings.nearest(frame, rows[:1], 1)["path"].to_pylist() == ["000"]
+    frame.loc[3, "features"] = None
+    assert findings.find(frame).facts["rows"] == 11
+
+
+def test_a_value_that_is_null_leaves_the_row_out():
+    rows = pa.table({"path": ["a", "b", "c"], "features": [[1.0, 2.0], [None, 2.0], [2.0, 1.0]]})
+    assert findings.neighbors(rows, 1)["path"].to_pylist() == ["a", "c"]
+
+
+def test_columns_of_other_types_are_refused_by_name():
+    rows = rows_of(NUMBERED)
+    with pytest.raises(TypeError, match=r"^label must be text or numbers, got list<"):
+        findings.find(rows.append_column("label", rows["features"]))
+    with pytest.raises(TypeError, match=r"^features must be lists of numbers, got string$"):
+        findings.find(rows.set_column(1, "features", rows["path"]))
+    with pytest.raises(TypeError, match=r"^thumbnail must be binary, got int64$"):
+        findings.find(rows.append_column("thumbnail", CLASSES))
+    with pytest.raises(TypeError, match=r"^expected a table of Arrow, pandas or Polars, got ndarray$"):
+        findings.find(NUMBERED)

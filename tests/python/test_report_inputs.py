@@ -165,3 +165,34 @@ def test_what_has_no_features_is_an_error(columns, message, tmp_path: Path, caps
     assert main(["report", str(tmp_path / "a.parquet")]) == 2
     assert message in capsys.readouterr().err
     assert main(["report", str(tmp_path / "nothing")]) == 2
+
+
+OTHER_LABELS = {
+    "class numbers": (pa.array([0, 1, 2] * 20), ["0", "1", "2"]),
+    "truths": (pa.array([True, False, None] * 20), ["false", "true"]),
+    "dictionary": (pa.array(["a", "b", None] * 20).dictionary_encode(), ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("of", OTHER_LABELS)
+def test_a_report_of_features_of_other_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str], of: str):
+    label, names = OTHER_LABELS[of]
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float16)
+    path = pa.array([f"{at}.jpg" for at in range(60)]).cast(pa.large_string())
+    features = pa.array(list(rows), pa.list_(pa.float16()))
+    pq.write_table(pa.table({"path": path, "features": features, "label": label}), tmp_path / "t.parquet")
+    assert main(["report", str(tmp_path / "t.parquet")]) == 0, capsys.readouterr().err
+    shown = read_data_of((tmp_path / "report.html").read_text())
+    assert shown["n_points"] == 60
+    assert shown["labels"] == names
+
+
+def test_files_of_several_tools_make_one_report(tmp_path: Path):
+    for at, kind in enumerate((pa.float32(), pa.float64(), pa.float16())):
+        rows = np.random.default_rng(at).normal(size=(5, 3)).astype(kind.to_pandas_dtype())
+        features, label = pa.array(list(rows), pa.list_(kind)), pa.array([at] * 5) if at else pa.array(["0"] * 5)
+        path = pa.array([f"{at}{row}.jpg" for row in range(5)])
+        pq.write_table(pa.table({"path": path, "features": features, "label": label}), tmp_path / f"{at}.parquet")
+    assert main(["report", str(tmp_path)]) == 0
+    shown = read_data_of((tmp_path / "report.html").read_text())
+    assert (shown["n_points"], shown["labels"]) == (15, ["0", "1", "2"])

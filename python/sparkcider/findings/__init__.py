@@ -4,8 +4,9 @@
     nearest     the k images that are nearest to a query
     find        all findings of a table of images: duplicates, outliers, suspect labels
 
-Tables in are what a job writes to `OUT/features`, or any with the columns path, label and features; tables out are
-Arrow. `sparkcider.functions` has `neighbors` and `nearest` of DataFrames. docs/findings.md defines every column.
+Tables in are what a job writes to `OUT/features`, or any of Arrow, pandas or Polars with the columns path, label and
+features; tables out are Arrow. `sparkcider.functions` has `neighbors` and `nearest` of DataFrames. docs/findings.md
+defines every column.
 """
 
 from sparkcider.findings.find import Findings, find

@@ -39,7 +39,7 @@ class Findings(NamedTuple):
 
 
 def find(
-    rows: pa.Table,
+    rows: Any,
     *,
     pca: Reconstructs | None = None,
     k: int = 10,
@@ -49,8 +49,9 @@ def find(
     """Looks for duplicates, outliers and suspect labels. Time grows with the square of the number of images.
 
     Args:
-        rows: A table with the columns path and features (D floats), and, if it has them, label, digest and
-            fingerprint, as a job writes them. Rows without finite features are left out.
+        rows: A table of Arrow, pandas or Polars with the columns path and features (D numbers), and, if it has them,
+            label, text or numbers, and digest and fingerprint, as a job writes them. Rows without finite features are
+            left out.
         pca: A fitted `sparkcider.Pca` of these features, for `reconstruction_error`.
         k: Neighbours that are looked at, at least 1.
         similarity: Least cosine of images that are called similar, in (0, 1].
@@ -61,7 +62,7 @@ def find(
 
     Raises:
         ValueError: An option is out of its range, a column is missing, or features are of different lengths.
-        TypeError: Features are not lists of floats.
+        TypeError: It is not a table, or a column is of another type.
 
     Example:
         >>> import pyarrow as pa

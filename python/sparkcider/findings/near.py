@@ -35,12 +35,12 @@ SCHEMA_OF_NEAREST = pa.schema(
 )
 
 
-def neighbors(rows: pa.Table, k: int = 10, *, threads: int | None = None) -> pa.Table:
+def neighbors(rows: Any, k: int = 10, *, threads: int | None = None) -> pa.Table:
     """The k nearest other images of each image. Time grows with the square of their number.
 
     Args:
-        rows: A table with the columns path, features (D floats) and, if there is one, label. Rows without finite
-            features are left out.
+        rows: A table of Arrow, pandas or Polars with the columns path, features (D numbers) and, if there is one,
+            label, text or numbers. Rows without finite features are left out.
         k: Neighbours of each image, at least 1.
         threads: Threads of this call. Default: one for each core.
 
@@ -50,7 +50,7 @@ def neighbors(rows: pa.Table, k: int = 10, *, threads: int | None = None) -> pa.
 
     Raises:
         ValueError: k is below 1, a column is missing, or features are of different lengths.
-        TypeError: Features are not lists of floats.
+        TypeError: It is not a table, or a column is of another type.
 
     Example:
         >>> rows = pa.table({"path": ["a", "b", "c"], "features": [[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]})
@@ -74,7 +74,7 @@ def neighbors(rows: pa.Table, k: int = 10, *, threads: int | None = None) -> pa.
     )
 
 
-def nearest(rows: pa.Table, queries: Any, k: int = 10, *, threads: int | None = None) -> pa.Table:
+def nearest(rows: Any, queries: Any, k: int = 10, *, threads: int | None = None) -> pa.Table:
     """The k images that are nearest to each query.
 
     Args:
@@ -112,9 +112,9 @@ def nearest(rows: pa.Table, queries: Any, k: int = 10, *, threads: int | None = 
 
 
 def label_of(rows: pa.Table) -> pa.ChunkedArray[Any]:
-    """The labels of rows; nulls where there is no such column."""
+    """The labels of rows of `image_table`; nulls where there is no such column."""
     if "label" in rows.column_names:
-        return rows["label"].cast(pa.string())
+        return rows["label"]
     return pa.chunked_array([pa.nulls(len(rows), pa.string())])
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkcider import FeatureExtractor
+from sparkcider.findings.vectors import COLUMNS, image_table
 from sparkcider.job.look import FOLDER, REPORT, is_sampled, look_at, sampled_share, write_findings
 from sparkcider.job.results import SUMMARY
 from sparkcider.job.tables import groups_of, open_part, parts_in
@@ -19,9 +20,6 @@ from sparkcider.storage.uri import full_uri
 
 if TYPE_CHECKING:
     from sparkcider._native import Pca
-
-WANTED = ("path", "label", "features", "digest", "fingerprint", "thumbnail")
-"""Columns of features that are read, where there are such."""
 
 
 def summary_of(result: str) -> dict[str, Any] | None:
@@ -39,7 +37,7 @@ def summary_of(result: str) -> dict[str, Any] | None:
 
 
 def features_of(result: str) -> pa.Table:
-    """The rows that have features, sorted by path: those of `WANTED` columns that there are.
+    """The rows that have features, sorted by path: those of `findings.vectors.COLUMNS` that there are.
 
     Args:
         result: A result, or any Parquet file or folder with the columns path and features.
@@ -47,6 +45,7 @@ def features_of(result: str) -> pa.Table:
     Raises:
         FileNotFoundError: There is no Parquet file.
         ValueError: A column is missing.
+        TypeError: A column is of another type.
     """
     parts = feature_parts(result)
     with open_part(parts[0]) as first:
@@ -54,9 +53,17 @@ def features_of(result: str) -> pa.Table:
     missing = [name for name in ("path", "features") if name not in names]
     if missing:
         raise ValueError(f"{parts[0]} must have the columns path and features; it has {', '.join(names)}")
-    columns = [name for name in WANTED if name in names]
-    found = [group.filter(pc.is_valid(group["features"])) for group in groups_of(parts, columns)]
+    columns = [name for name in COLUMNS if name in names]
+    groups = map(image_table, groups_of(parts, columns))
+    found = [group.filter(pc.is_valid(group["features"])) for group in groups]
+    kinds = {str(group["features"].type): group["features"].type for group in found}
+    if len(kinds) > 1:  # the files of several tools
+        found = [group.set_column(columns.index("features"), "features", _doubles(group)) for group in found]
     return pa.concat_tables(found).sort_by("path")
+
+
+def _doubles(rows: pa.Table) -> pa.ChunkedArray[Any]:
+    return rows["features"].cast(pa.large_list(pa.float64()))
 
 
 def feature_parts(result: str) -> list[str]:
