@@ -91,7 +91,7 @@ def test_both_engines_write_the_same_files_and_summary(results: dict[str, Path])
 
 def test_json_and_csv_of_both_engines_have_equal_values(results: dict[str, Path]):
     for name in ("features", "pca"):
-        tables = []
+        tables, frames = [], []
         for out in results.values():
             texts_of = [part.read_text() for part in (out / f"{name}-json").glob("*.json")]
             lines = [json.loads(line) for text in texts_of for line in text.splitlines()]
@@ -100,6 +100,8 @@ def test_json_and_csv_of_both_engines_have_equal_values(results: dict[str, Path]
             )
             tables.append(sorted(lines, key=lambda row: row["path"]))
             assert sorted(texts.path) == [row["path"] for row in tables[-1]]
+            frames.append(texts.sort_values("path", ignore_index=True))
+        pd.testing.assert_frame_equal(*frames, rtol=1e-4 if name == "pca" else 1e-7)
         ours, theirs = tables
         assert [list(row) for row in ours] == [list(row) for row in theirs]
         for mine, other in zip(ours, theirs):

@@ -36,7 +36,7 @@ def image_table(rows: Any) -> pa.Table:
         TypeError: It is something else, or a column is of another type.
 
     Example:
-        >>> rows = image_table(pa.table({"path": ["a"], "label": [0], "features": [[1, 2]]}))
+        >>> rows = image_table(pa.table({"path": ["a"], "label": [0], "features": [[1.0, 2.0]]}))
         >>> rows["label"].to_pylist(), rows["features"].to_pylist()
         (['0'], [[1.0, 2.0]])
     """

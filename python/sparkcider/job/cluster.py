@@ -28,6 +28,7 @@ from sparkcider.job.counts import Counts, Example, check_error_rate, check_unrea
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.source import FileImages, checked, image_columns, with_labels
+from sparkcider.job.tables import FORMULA, csv_header
 from sparkcider.job.waves import plan_tasks, wave_size
 from sparkcider.pca.saved_model import from_arrays
 from sparkcider.saved_stage import write_stage
@@ -392,8 +393,15 @@ def _schema_of(table: str) -> str | None:
 
 
 def _write_csv(rows: DataFrame, array: str, path: str) -> None:
-    """CSV as pandas reads it: a header, doubled quotes, the array as JSON text (`json.loads` gives a list)."""
-    text = rows.withColumn(array, F.to_json(array))
+    """CSV as `tables.write_text` has it."""
+    first = rows.where(F.col(array).isNotNull()).select(F.size(array)).first()
+    header = csv_header(array, 0 if first is None else first[0])
+    texts = [name for name in rows.columns if name != array]
+    cells = [
+        F.when(F.col(name).rlike(f"^{FORMULA}"), F.concat(F.lit("'"), name)).otherwise(F.col(name)) for name in texts
+    ]
+    values = [F.col(array)[at].alias(name) for at, name in enumerate(header[len(texts) :])]
+    text = rows.select(*(cell.alias(name) for cell, name in zip(cells, texts)), *values)
     options: dict[str, Any] = {"header": True, "escape": '"'}
     # by default Spark trims labels and paths that begin or end with a space
     options.update(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False)

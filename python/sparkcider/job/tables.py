@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import re
 import time
 from contextlib import nullcontext, suppress
 from threading import Lock
@@ -36,7 +35,10 @@ REDUCED = pa.schema([("path", pa.string()), ("label", pa.string()), ("pca", VECT
 """The table `pca`: k values of each image that has features."""
 
 TEXT_COLUMNS = {"features": ("path", "label", "features", "error", "error_kind"), "pca": ("path", "label", "pca")}
-"""What JSON and CSV hold of each table; the last vector column as an array."""
+"""What JSON and CSV hold of each table; the vector has the table's name."""
+
+FORMULA = r"[=+\-@\x00-\x1f\x7f]"
+"""What a text begins with that a spreadsheet may run; an expression of Python and of Java."""
 
 PART_BYTES, PART_SECONDS = 128 << 20, 60.0
 """When a part is closed. What is not in a closed part is lost if the process dies."""
@@ -191,44 +193,74 @@ def groups_of(parts: Iterable[str], columns: list[str]) -> Iterator[pa.Table]:
 def write_text(partial: Partial, table: str, form: str) -> None:
     """Writes a table once more, as `json` (lines) or `csv`, a file for each of its parts.
 
-    CSV is as pandas reads it: a header, doubled quotes, the array as JSON text (`json.loads` gives a list).
+    JSON has the vector as an array. CSV has a column for each of its values, after those of text: `csv_header`.
     """
     folder = partial.child(f"{table}-{form}")
     partial.files.make_folder(folder)
-    columns = TEXT_COLUMNS[table]
-    for number, part in enumerate(parts_of(partial, table)):
+    columns, parts = TEXT_COLUMNS[table], parts_of(partial, table)
+    width = _width(parts, table) if form == "csv" else 0
+    for number, part in enumerate(parts):
         partial.check()
         filesystem, path = arrow_location(f"{folder}/part-{number:05}.{form}")
         with filesystem.open_output_stream(path) as stream:
             if form == "csv":
-                stream.write((",".join(columns) + "\n").encode())
+                stream.write((",".join(csv_header(table, width)) + "\n").encode())
             for group in groups_of([part], list(columns)):
-                rows = zip(*(_as_text(group[column]) for column in columns))
-                text = _csv_lines(rows) if form == "csv" else _json_lines(columns, table, rows)
+                vectors = _joined(group[table])
+                texts = [vectors if name == table else group[name].to_pylist() for name in columns]
+                text = _csv_lines(columns, table, texts, width) if form == "csv" else _json_lines(columns, table, texts)
                 stream.write(text.encode())
 
 
-def _as_text(column: pa.ChunkedArray[Any]) -> list[str | None]:
-    """Strings as they are; an array of numbers as JSON, each with the fewest digits that give the same float32."""
-    if not pa.types.is_list(column.type):
-        texts: list[str | None] = column.to_pylist()
-        return texts
-    lists = column.combine_chunks()
+def csv_header(table: str, width: int) -> list[str]:
+    """The columns of a table in CSV: those of text, then a number for each of so many values.
+
+    Example:
+        >>> csv_header("pca", 2)
+        ['path', 'label', 'pca_0', 'pca_1']
+    """
+    return [*(name for name in TEXT_COLUMNS[table] if name != table), *(f"{table}_{at}" for at in range(width))]
+
+
+def _width(parts: list[str], vector: str) -> int:
+    """How many values a vector has."""
+    good = (group[vector].drop_null() for group in groups_of(parts, [vector]))
+    return next((len(rows[0]) for rows in good if len(rows)), 0)
+
+
+def _joined(vectors: pa.ChunkedArray[Any]) -> list[str | None]:
+    """The values of each vector with commas, each with the fewest digits that give the same float32."""
+    lists = vectors.combine_chunks()
     lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
     numbers = pa.ListArray.from_arrays(lists.offsets, lists.values.cast(pa.string()), mask=lists.is_null())
-    joined = pc.binary_join(numbers, ",")
-    return [None if text is None else f"[{text}]" for text in joined.to_pylist()]
+    joined: list[str | None] = pc.binary_join(numbers, ",").to_pylist()
+    return joined
 
 
-def _json_lines(columns: tuple[str, ...], vector: str, rows: Iterable[tuple[str | None, ...]]) -> str:
+def _json_lines(columns: tuple[str, ...], vector: str, texts: list[list[str | None]]) -> str:
     def value(column: str, text: str | None) -> str:
-        return "null" if text is None else text if column == vector else json.dumps(text, ensure_ascii=False)
+        if text is None:
+            return "null"
+        return f"[{text}]" if column == vector else json.dumps(text, ensure_ascii=False)
 
-    lines = (",".join(f'"{column}":{value(column, text)}' for column, text in zip(columns, row)) for row in rows)
+    lines = (",".join(f'"{column}":{value(column, text)}' for column, text in zip(columns, row)) for row in zip(*texts))
     return "".join(f"{{{line}}}\n" for line in lines)
 
 
-def _csv_lines(rows: Iterable[tuple[str | None, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _csv_lines(columns: tuple[str, ...], vector: str, texts: list[list[str | None]], width: int) -> str:
+    cells = [[csv_cell(text) for text in column] for name, column in zip(columns, texts) if name != vector]
+    bad = "," * (width - 1)
+    vectors = (bad if text is None else text for text in texts[columns.index(vector)])
+    return "".join(",".join(row) + "\n" for row in zip(*cells, vectors))
+
+
+def csv_cell(text: str | None) -> str:
+    """A text as a cell of CSV that no spreadsheet takes for a formula: an apostrophe is put before what may be one.
+
+    Example:
+        >>> csv_cell("=1+1"), csv_cell("a, b"), csv_cell(None)
+        ("'=1+1", '"a, b"', '')
+    """
+    text = text or ""
+    text = f"'{text}" if re.match(FORMULA, text) else text
+    return '"' + text.replace('"', '""') + '"' if re.search('[,"\r\n]', text) else text
