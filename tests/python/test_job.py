@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -225,6 +226,21 @@ def test_odd_folder_names_become_labels_and_come_back_from_csv(run: Run, images:
     ):
         assert sorted(table.label) == sorted(ODD_LABELS * 2)
         assert set(table.path) == {f"file:{path}" for path in source.rglob("*.jpg")}
+
+
+def test_two_spellings_of_a_name_are_one_label(run: Run, images: Path, tmp_path: Path):
+    spellings = [unicodedata.normalize(form, "Éclair") for form in ("NFC", "NFD")]
+    for number, name in enumerate(spellings):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        shutil.copy(images / "Lime" / f"00{number}.jpg", tmp_path / "in" / name / f"{number}.jpg")
+    if len(list((tmp_path / "in").iterdir())) == 1:
+        pytest.skip("this file system has one spelling")
+    for regex in (None, "/(Écl[^/]+)/", unicodedata.normalize("NFD", "/(Écl[^/]+)/")):
+        summary = run(config(tmp_path / "in", tmp_path / "out", pca_k=1, label_regex=regex, mode="overwrite"))
+        assert summary["by_label"] == [{"label": spellings[0], "files": 2, "images": 2}]
+        table = features_of(tmp_path / "out")
+        assert set(table.label) == {spellings[0]}
+        assert {path.rsplit("/", 2)[1] for path in table.path} == set(spellings)
 
 
 def test_csv_has_an_apostrophe_before_what_a_spreadsheet_would_run(run: Run, images: Path, tmp_path: Path):

@@ -26,8 +26,10 @@ SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("score", pa.float64()),
         ("representative", pa.bool_()),
+        ("digest", pa.binary()),
     ]
 )
+"""`digest` is that of the row, null where there is none: a path alone does not tell the rows of a table apart."""
 
 _BLOCK = 1024
 
@@ -73,6 +75,9 @@ def groups(
 def table(rows: pa.Table, found: list[Groups]) -> pa.Table:
     """`SCHEMA`: groups in the order of `KINDS`, the largest first, then by path; each from its representative on."""
     paths = np.array(rows["path"].to_pylist(), object)
+    digests = np.full(len(rows), None)
+    if "digest" in rows.column_names:
+        digests[:] = rows["digest"].to_pylist()
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     number = 0
     for kind, of, scores in found:
@@ -87,6 +92,7 @@ def table(rows: pa.Table, found: list[Groups]) -> pa.Table:
             columns["kind"] += [kind] * len(group)
             columns["score"] += scores[group].tolist()
             columns["representative"] += [row == leader for row in group]
+            columns["digest"] += digests[group].tolist()
             number += 1
     return pa.table(columns, schema=SCHEMA)
 

@@ -26,7 +26,7 @@ class Findings(NamedTuple):
     """What was found among N images.
 
     Attributes:
-        duplicates: path, group, kind, score, representative: see `duplicates.SCHEMA`.
+        duplicates: path, group, kind, score, representative, digest: see `duplicates.SCHEMA`.
         outliers: path, label, reconstruction_error, neighbor_distance and the quantile of each.
         labels: path, label, vote, confidence, support, suspect, neighbors.
         facts: Counts of all this, in JSON's types.
