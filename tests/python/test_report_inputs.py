@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from browser import card, chromium, number, opened, read_data, read_data_of
 
 from sparkcider import findings
 from sparkcider.cli import main
-from sparkcider.job import JobConfig, run
+from sparkcider.job import JobConfig, finished, look, run
 from sparkcider.report import data, render
 from sparkcider.samples import encode_png, write_samples
 
@@ -196,3 +197,35 @@ def test_files_of_several_tools_make_one_report(tmp_path: Path):
     assert main(["report", str(tmp_path)]) == 0
     shown = read_data_of((tmp_path / "report.html").read_text())
     assert (shown["n_points"], shown["labels"]) == (15, ["0", "1", "2"])
+
+
+def test_a_report_of_a_large_table_reads_its_sample_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rows = np.random.default_rng(0).normal(size=(3000, 4)).astype(np.float32)
+    features = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 4)
+    mask = pa.array([at % 3 == 0 for at in range(3000)])
+    features = pc.if_else(mask, pa.scalar(None, features.type), features)
+    table = pa.table({"path": [f"{at}.jpg" for at in range(3000)], "features": features})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=700)
+    monkeypatch.setattr(look, "MOST_ROWS", 200)
+    seen: list[int] = []
+    whole = finished.features_of
+
+    def features_of(*given: Any, **options: Any) -> pa.Table:
+        rows = whole(*given, **options)
+        seen.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(finished, "features_of", features_of)
+    assert main(["report", str(tmp_path / "t.parquet")]) == 0
+    sampled = read_data_of((tmp_path / "report.html").read_text())["sample"]
+    assert (sampled["of"], sampled["sampled"], sampled["rows"]) == (2000, True, seen[0])
+    assert 150 < seen[0] < 250
+
+
+def test_tables_without_the_columns_are_told_what_they_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pq.write_table(pa.table({"path": ["a"], "vector": [[1.0]]}), tmp_path / "t.parquet")
+    assert main(["report", str(tmp_path / "t.parquet")]) == 2
+    assert "must have the columns path and features; it has path, vector" in capsys.readouterr().err
+    pq.write_table(pa.table({"path": ["a"], "features": ["b"]}), tmp_path / "t.parquet")
+    assert main(["report", str(tmp_path / "t.parquet")]) == 2
+    assert "features must be lists of numbers, got string" in capsys.readouterr().err

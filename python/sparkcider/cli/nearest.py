@@ -38,7 +38,8 @@ def _nearest(options: argparse.Namespace) -> int:
     features, errors = extractor.extract(pa.array([Path(options.image).read_bytes()]))
     if features.null_count:
         raise ValueError(f"{options.image} cannot be embedded: {errors[0]}")
-    found = nearest(features_of(options.result), features, options.k).drop(["query"]).to_pylist()
+    rows = features_of(options.result, ("path", "label", "features"))
+    found = nearest(rows, features, options.k).drop(["query"]).to_pylist()
     lines = [f"{row['rank']:>4} {row['similarity']:>10.4f}  {row['label'] or '-'}  {row['path']}" for row in found]
     show(options, found, [f"{'rank':>4} {'similarity':>10}  label  path", *lines])
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ from sparkcider.storage.files import ArrowFiles
 from sparkcider.storage.uri import full_uri
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sparkcider._native import Pca
 
 
@@ -36,30 +39,38 @@ def summary_of(result: str) -> dict[str, Any] | None:
     return summary
 
 
-def features_of(result: str) -> pa.Table:
-    """The rows that have features, sorted by path: those of `findings.vectors.COLUMNS` that there are.
+def features_of(result: str, columns: Iterable[str] = COLUMNS, *, share: float = 1.0) -> pa.Table:
+    """The rows that have features, sorted by path.
 
     Args:
         result: A result, or any Parquet file or folder with the columns path and features.
+        columns: Those of `findings.vectors.COLUMNS` that are read, where there are such.
+        share: Of all rows those that `look.is_sampled` says.
 
     Raises:
         FileNotFoundError: There is no Parquet file.
         ValueError: A column is missing.
         TypeError: A column is of another type.
     """
+    columns = [name for name in COLUMNS if name in columns]
+    found = []
+    for group in _groups(result, columns):
+        rows = group.filter(pc.is_valid(group["features"]))
+        found.append(rows if share == 1.0 else rows.filter(is_sampled(rows["path"], share)))
+    kinds = {str(rows["features"].type) for rows in found}
+    if len(kinds) > 1:  # the files of several tools
+        found = [rows.set_column(rows.column_names.index("features"), "features", _doubles(rows)) for rows in found]
+    return pa.concat_tables(found).sort_by("path")
+
+
+def _groups(result: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Those of some columns that there are, as `image_table` makes them, a group of rows at a time."""
     parts = feature_parts(result)
     with open_part(parts[0]) as first:
         names = first.schema_arrow.names
-    missing = [name for name in ("path", "features") if name not in names]
-    if missing:
+    if not {"path", "features"} <= set(names):
         raise ValueError(f"{parts[0]} must have the columns path and features; it has {', '.join(names)}")
-    columns = [name for name in COLUMNS if name in names]
-    groups = map(image_table, groups_of(parts, columns))
-    found = [group.filter(pc.is_valid(group["features"])) for group in groups]
-    kinds = {str(group["features"].type): group["features"].type for group in found}
-    if len(kinds) > 1:  # the files of several tools
-        found = [group.set_column(columns.index("features"), "features", _doubles(group)) for group in found]
-    return pa.concat_tables(found).sort_by("path")
+    return map(image_table, groups_of(parts, [name for name in columns if name in names]))
 
 
 def _doubles(rows: pa.Table) -> pa.ChunkedArray[Any]:
@@ -121,16 +132,13 @@ def report_on(result: str, output: str | None = None, *, everything: bool = Fals
     """
     from sparkcider.report import render
 
-    rows = features_of(result)
-    n_images = len(rows)
-    if n_images == 0:
+    # of a large result only the sample comes into memory, with its thumbnails
+    lengths = _lengths(result)
+    if not lengths:
         raise ValueError(f"{result} has no row with features")
-    if not everything:
-        dimension = len(rows["features"][0])
-        share = sampled_share(n_images, dimension)
-        rows = rows if share == 1.0 else rows.filter(is_sampled(rows["path"], share))
-    look = look_at(rows, _pca_of(result), n_images)
-    summary = {**(summary_of(result) or {"images": n_images}), "findings": look.findings.facts}
+    share = 1.0 if everything else sampled_share(sum(lengths.values()), max(lengths))
+    look = look_at(features_of(result, share=share), _pca_of(result), sum(lengths.values()))
+    summary = {**(summary_of(result) or {"images": sum(lengths.values())}), "findings": look.findings.facts}
     source = full_uri(result)
     files = ArrowFiles(source)
     if files.exists(f"{source}/features"):
@@ -138,6 +146,14 @@ def report_on(result: str, output: str | None = None, *, everything: bool = Fals
     uri = full_uri(output) if output is not None else _beside(source)
     ArrowFiles(uri).write(uri, render(summary, look.rows, look.findings).encode())
     return uri
+
+
+def _lengths(result: str) -> Counter[int]:
+    """How many rows have features of each length."""
+    lengths: Counter[int] = Counter()
+    for group in _groups(result, ["path", "features"]):
+        lengths.update(pc.list_value_length(group["features"]).drop_null().to_pylist())
+    return lengths
 
 
 def _beside(uri: str) -> str:
