@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +83,27 @@ def vit(
     if pooler:
         outputs[pooled(made, "last_hidden_state")] = (kind, ["batch_size", DIM])
     return save(made, path, {image: (kind, AXES)}, outputs)
+
+
+def merged(path: Path, *, first: bool = False) -> Path:
+    """Patches of 8, merged to 9 tokens, as Swin and LeViT end; `first`: a token before them, as PVT has it."""
+    made, kind = new_net(), onnx.TensorProto.FLOAT
+    words = {"kernel_shape": [8, 8], "strides": [8, 8]}
+    patches = made.add("Conv", ["pixel_values", made.floats(DIM, 3, 8, 8)], "patches", **words)
+    small = made.add("AveragePool", [patches], "small", kernel_shape=[2, 2], strides=[2, 2])
+    flat = made.add("Reshape", [small, made.weight(np.array([0, DIM, -1]))], "flat")
+    rows = made.add("Transpose", [flat], "rows", perm=[0, 2, 1])
+    if first:
+        mean = made.add("ReduceMax", [rows], "largest", axes=[1])
+        rows = made.add("Concat", [mean, rows], "joined", axis=1)
+    made.add("Identity", [rows], "last_hidden_state")
+    return save(made, path, {"pixel_values": (kind, AXES)}, {"last_hidden_state": (kind, ["N", "T", DIM])})
+
+
+def of_type(model: Path, **config: Any) -> Path:
+    """The model with a `config.json` of transformers beside it."""
+    (model.parent / "config.json").write_text(json.dumps(config))
+    return model
 
 
 def clip(path: Path, *, joint_only: bool = False) -> Path:

@@ -336,62 +336,6 @@ def test_a_description_that_the_graph_contradicts_is_blamed_with_its_file(tmp_pa
     )
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (
-            {"layer": "no"},
-            ValueError,
-            r"^layer must be a tensor of the model's graph, .*got 'no'; [^;]* lists the tensors$",
-        ),
-        (
-            {"crop_ratio": 0.5},
-            ValueError,
-            r"^crop_ratio must be left out, as resize_mode is squash and not .*, got 0\.5$",
-        ),
-        (
-            {"input_size": 18, "resize_mode": "squash"},
-            ValueError,
-            r"^input_size must be \(16, 16\), .*, got \(18, 18\)$",
-        ),
-        ({"intra_threads": 0}, ValueError, r"^intra_threads must be a whole number from 1 to 1024, got 0$"),
-        ({"resize_dtype": "float32"}, ModelError, r": FILE describes its preparation: filter must be .*, got box$"),
-    ],
-    ids=str,
-)
-def test_only_what_a_description_says_is_blamed_on_it(
-    tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
-):
-    model = here(tmp_path)
-    path = written(tmp_path / "preprocessor_config.json", {**small(), "resample": 4})
-    with pytest.raises(error, match=message.replace("FILE", str(path))):
-        FeatureExtractor(model, **options)
-
-
-def test_what_is_wrong_with_the_file_is_not_blamed_on_a_description_beside_it(tmp_path: Path):
-    written(tmp_path / "preprocessor_config.json", small())
-    (tmp_path / "model.onnx").write_bytes(b"<html>")
-    with pytest.raises(ModelError) as caught:
-        FeatureExtractor(tmp_path / "model.onnx")
-    assert "describes" not in str(caught.value)
-
-
-# torch.nn.Module
-
-
-def test_what_a_preset_of_torchvision_has_of_a_module_is_passed_over(tmp_path: Path):
-    own = {
-        "crop_size": [16], "resize_size": [20], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
-        "interpolation": "InterpolationMode.BICUBIC", "antialias": True,
-    }  # fmt: skip
-    hooks = ("_backward_hooks", "_forward_hooks", "_state_dict_hooks", "_load_state_dict_post_hooks", "_modules")
-    module = {"training": True, "_parameters": {}, "_buffers": {}, "_non_persistent_buffers_set": "set()"}
-    module |= {"_is_full_backward_hook": None, **{name: {} for name in hooks}}
-    assert said(tmp_path, {**module, **own}) == said(tmp_path, own)
-    with pytest.raises(ModelError, match="padding must be left out: it is not known"):
-        said(tmp_path, {**module, **own, "padding": 3})
-
-
 # How it travels
 
 

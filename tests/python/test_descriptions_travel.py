@@ -55,6 +55,18 @@ def test_executors_get_what_the_description_says(model: Path, images: DataFrame)
     assert [row.f for row in rows] == expected(model)
 
 
+def test_executors_and_saved_stages_get_the_pooling_of_the_library(images: DataFrame, tmp_path: Path):
+    hubs = pytest.importorskip("hub_networks")
+    path = hubs.of_type(hubs.merged(tmp_path / "swin.onnx"), model_type="swin")
+    stage = ImageFeaturizer(inputCol="content", outputCol="f", model=path, inputSize=48, normalization="torch")
+    rows = expected(path, pooling="avg", **hubs.OPTIONS)
+    assert embedded(stage, images) == rows
+    stage.save(str(tmp_path / "stage"))
+    path.unlink()
+    (tmp_path / "config.json").unlink()
+    assert embedded(ImageFeaturizer.load(str(tmp_path / "stage")), images) == rows
+
+
 def test_a_param_names_a_description(model: Path, images: DataFrame, tmp_path: Path):
     path = tmp_path / "vit.json"
     path.write_text(json.dumps(VIT))

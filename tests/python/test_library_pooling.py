@@ -9,7 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hub_networks import AXES, DIM, OPTIONS, PATCHES, clip, described, matrix, onnx, reference, save, vit
+from hub_networks import (
+    AXES,
+    DIM,
+    OPTIONS,
+    PATCHES,
+    clip,
+    described,
+    matrix,
+    merged,
+    of_type,
+    onnx,
+    reference,
+    save,
+    vit,
+)
 from onnx_nets import new_net
 
 from sparkcider import FeatureExtractor, ModelError, models
@@ -19,27 +33,6 @@ from sparkcider.models.export.huggingface import pooled_as
 from sparkcider.models.quantize import _metadata
 
 ASKED = r"^pooling is required \(cls, mean_tokens, avg, max or flatten\): output 'last_hidden_state' of .* has tokens, "
-
-
-def merged(path: Path, *, first: bool = False) -> Path:
-    """Patches of 8, merged to 9 tokens, as Swin and LeViT end; `first`: a token before them, as PVT has it."""
-    made, kind = new_net(), onnx.TensorProto.FLOAT
-    words = {"kernel_shape": [8, 8], "strides": [8, 8]}
-    patches = made.add("Conv", ["pixel_values", made.floats(DIM, 3, 8, 8)], "patches", **words)
-    small = made.add("AveragePool", [patches], "small", kernel_shape=[2, 2], strides=[2, 2])
-    flat = made.add("Reshape", [small, made.weight(np.array([0, DIM, -1]))], "flat")
-    rows = made.add("Transpose", [flat], "rows", perm=[0, 2, 1])
-    if first:
-        mean = made.add("ReduceMax", [rows], "largest", axes=[1])
-        rows = made.add("Concat", [mean, rows], "joined", axis=1)
-    made.add("Identity", [rows], "last_hidden_state")
-    return save(made, path, {"pixel_values": (kind, AXES)}, {"last_hidden_state": (kind, ["N", "T", DIM])})
-
-
-def of_type(model: Path, **config: Any) -> Path:
-    """The model with a `config.json` of transformers beside it."""
-    (model.parent / "config.json").write_text(json.dumps(config))
-    return model
 
 
 def test_tokens_of_which_nothing_is_known_are_not_pooled(tmp_path: Path):
