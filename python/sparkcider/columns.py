@@ -86,8 +86,7 @@ def is_base64_image(text: str) -> bool:
     """Whether a text is an image file in base64, all of it: JSON, Kafka and REST carry images so.
 
     Example:
-        >>> import base64
-        >>> is_base64_image(base64.b64encode(b"\\xff\\xd8\\xff\\xe0" + bytes(100)).decode()), is_base64_image("/9j/a.jpg")
+        >>> is_base64_image("/9j/4" + "A" * 131), is_base64_image("/9j/a.jpg")
         (True, False)
     """
     start = text.index(",") + 1 if text.startswith("data:image/") and "," in text else 0

@@ -365,12 +365,11 @@ class SparkEngine:
     def _table_columns(self) -> ImageColumns:
         """The columns of images and of their names; ValueError or TypeError if they are not there."""
         fields = self._table.schema.fields
-        kinds = {(field.name,): field.dataType.simpleString() for field in fields}
-        structs = [field for field in fields if isinstance(field.dataType, StructType)]
-        inner = {
-            (field.name, inner.name): inner.dataType.simpleString() for field in structs for inner in field.dataType
-        }
-        return image_columns(self._config, {**kinds, **inner})
+        kinds: dict[tuple[str, ...], str] = {(field.name,): field.dataType.simpleString() for field in fields}
+        for field in fields:
+            if isinstance(field.dataType, StructType):
+                kinds.update({(field.name, inner.name): inner.dataType.simpleString() for inner in field.dataType})
+        return image_columns(self._config, kinds)
 
     @property
     def _cores(self) -> int:

@@ -1,7 +1,7 @@
 """Parquet read a page at a time, so that memory does not grow with a file or with its row groups.
 
-pyarrow's scanner and its `pre_buffer` hold whole column chunks. With a buffered stream a column chunk costs the page that
-is read: compressed and decompressed. How large that is, only the page itself says.
+pyarrow's scanner and its `pre_buffer` hold whole column chunks. With a buffered stream a column chunk costs the page
+that is read: compressed and decompressed. How large that is, only the page itself says.
 """
 
 from __future__ import annotations

@@ -287,9 +287,11 @@ def _table(config: JobConfig) -> TableImages:
 
 def _kinds(schema: pa.Schema) -> dict[tuple[str, ...], str]:
     """The types of columns and of the fields of structs, for `image_columns`."""
-    kinds = {(field.name,): _kind(field.type) for field in schema}
-    structs = [field for field in schema if pa.types.is_struct(field.type)]
-    return {**kinds, **{(field.name, inner.name): _kind(inner.type) for field in structs for inner in field.type}}
+    kinds: dict[tuple[str, ...], str] = {(field.name,): _kind(field.type) for field in schema}
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            kinds.update({(field.name, inner.name): _kind(inner.type) for inner in field.type})
+    return kinds
 
 
 def _kind(kind: pa.DataType) -> str:
