@@ -7,8 +7,6 @@ installed, which takes a third of a second: NumPy arrays and lists of bytes go b
 
 from __future__ import annotations
 
-import base64
-import re
 import sys
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from sparkcider.base64_images import is_base64_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +33,7 @@ FEATURES = (
 HEAD = 20
 """Rows that show the types of a data frame's columns, for a message."""
 
-QUOTED = 32
-"""Characters of a text that a message quotes."""
-
 _BYTES = (bytes, bytearray, memoryview)
-
-_MAGIC = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG|GIF8|RIFF....WEBP|II\*\0|MM\0\*|BM|qoif", re.DOTALL)
-"""How the files of images begin."""
-
-_FEWEST_BYTES = 64
-"""Of an image file; a path such as `/9j/abc` may be base64 by chance."""
 
 
 def image_column(images: Any) -> Any:
@@ -80,34 +71,6 @@ def image_column(images: Any) -> Any:
     if isinstance(images, _BYTES):
         raise TypeError(f"expected a column of images, got one image ({type(images).__name__}): pass [image]")
     raise TypeError(f"expected {IMAGES}; got {_type_name(images)}")
-
-
-def is_base64_image(text: str) -> bool:
-    """Whether a text is an image file in base64, all of it: JSON, Kafka and REST carry images so.
-
-    Example:
-        >>> is_base64_image("/9j/4" + "A" * 131), is_base64_image("/9j/a.jpg")
-        (True, False)
-    """
-    start = text.index(",") + 1 if text.startswith("data:image/") and "," in text else 0
-    head = text[start : start + 16]
-    try:  # the first bytes say for nearly all paths that it is none
-        if not _MAGIC.match(base64.b64decode(head, validate=True)):
-            return False
-        content = base64.b64decode("".join(text[start:].split()), validate=True)
-    except ValueError:
-        return False
-    return len(content) >= _FEWEST_BYTES
-
-
-def shortened(text: str) -> str:
-    """A text as messages quote it: what is long has its beginning only.
-
-    Example:
-        >>> shortened("a" * 100)
-        'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
-    """
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
 
 
 def feature_column(features: Any) -> Any:

@@ -12,18 +12,8 @@ if TYPE_CHECKING:
 grimp = pytest.importorskip("grimp", reason="needs the extra dev")
 
 LAYERS = (
-    (
-        "_native",
-        "columns",
-        "error_kinds",
-        "labels",
-        "memory",
-        "notebook_html",
-        "notice",
-        "options",
-        "printable",
-        "version",
-    ),
+    ("_native", "error_kinds", "base64_images", "labels", "memory", "notebook_html", "notice", "printable", "version"),
+    ("columns", "options"),
     ("arguments", "contents", "samples", "storage"),
     ("models", "saved_stage"),
     ("extractor", "pca"),

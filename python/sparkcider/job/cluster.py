@@ -28,7 +28,7 @@ from sparkcider.job.counts import Counts, Example, check_error_rate, check_unrea
 from sparkcider.job.look import LOOKED_AT, hash_limit
 from sparkcider.job.resume import DONE
 from sparkcider.job.source import FileImages, checked, image_columns, with_labels
-from sparkcider.job.tables import FORMULA, csv_header
+from sparkcider.job.spark_csv import write_csv
 from sparkcider.job.waves import plan_tasks, wave_size
 from sparkcider.pca.saved_model import from_arrays
 from sparkcider.saved_stage import write_stage
@@ -169,10 +169,12 @@ class SparkEngine:
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
-        rows = self._own_features(partial).groupBy("label", "error_kind")
+        features = self._own_features(partial)
         example = F.min(F.struct("path", "error"))
-        counts = Counts()
-        for row in rows.agg(F.count("*").alias("count"), example.alias("example")).collect():
+        counts = Counts(n_paths=features.agg(F.count_distinct(F.xxhash64("path"))).collect()[0][0])
+        for row in (
+            features.groupBy("label", "error_kind").agg(F.count("*").alias("count"), example.alias("example")).collect()
+        ):
             counts.files[row["label"]] += row["count"]
             if row["error_kind"] is not None:
                 counts.add_failed(row["label"], row["error_kind"], row["count"], Example(*row["example"]))
@@ -223,7 +225,7 @@ class SparkEngine:
         if form == "json":
             rows.write.option("ignoreNullFields", "false").json(target)
         else:
-            _write_csv(rows, table, target)
+            write_csv(rows, table, target)
 
     def _check_tables(self) -> None:
         """Looks at the tables of the catalog that the job is to write, before it has done any work."""
@@ -389,19 +391,3 @@ def _schema_of(table: str) -> str | None:
     """The catalog and schema in a table's name, as Spark quotes names; None if it has neither."""
     parts = re.findall(r"`(?:[^`]|``)*`|[^.`]+", table)
     return ".".join(parts[:-1]) or None
-
-
-def _write_csv(rows: DataFrame, array: str, path: str) -> None:
-    """CSV as `tables.write_text` has it."""
-    first = rows.where(F.col(array).isNotNull()).select(F.size(array)).first()
-    header = csv_header(array, 0 if first is None else first[0])
-    texts = [name for name in rows.columns if name != array]
-    cells = [
-        F.when(F.col(name).rlike(f"^{FORMULA}"), F.concat(F.lit("'"), name)).otherwise(F.col(name)) for name in texts
-    ]
-    values = [F.col(array)[at].alias(name) for at, name in enumerate(header[len(texts) :])]
-    text = rows.select(*(cell.alias(name) for cell, name in zip(cells, texts)), *values)
-    options: dict[str, Any] = {"header": True, "escape": '"'}
-    # by default Spark trims labels and paths that begin or end with a space
-    options.update(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False)
-    text.write.options(**options).csv(path)

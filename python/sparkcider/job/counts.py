@@ -60,8 +60,10 @@ class Counts:
     Attributes:
         files: Images by label, failed ones among them.
         failed: Failed images by (label, kind of `sparkcider.error_kinds`).
+        n_paths: How many different paths the images have.
     """
 
+    n_paths: int = 0
     files: Counter[str | None] = field(default_factory=Counter)
     failed: dict[tuple[str | None, str], Failed] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from queue import Empty, Full, Queue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -111,9 +113,12 @@ class EmbeddedEngine:
 
     def count(self, partial: Partial) -> Counts:
         """Counts the rows of the table `features`."""
-        counts = Counts()
+        counts, paths = Counts(), array("q")
         for group in groups_of(parts_of(partial, "features"), ["path", "label", "error", "error_kind"]):
-            counts.add(*(column.to_pylist() for column in group.columns))
+            columns = [column.to_pylist() for column in group.columns]
+            counts.add(*columns)
+            paths.extend(map(hash, columns[0]))  # 64 bits: 8 bytes an image, however long its path
+        counts.n_paths = len(np.unique(np.asarray(paths)))
         self._n_images = counts.n_images
         return counts
 

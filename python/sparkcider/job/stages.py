@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from dataclasses import asdict
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-import pyarrow as pa
-
-import sparkcider
+from sparkcider import SparkciderError
 from sparkcider.arguments import found, names_checked
 from sparkcider.error_kinds import FETCHING_KINDS
 from sparkcider.job.advice import scaled_advice
@@ -24,11 +19,13 @@ from sparkcider.job.look import check_report, find, sampled_share, write_report
 from sparkcider.job.progress import Progress
 from sparkcider.job.results import SUMMARY, Partial, check_free, finish_move, unfinished
 from sparkcider.job.resume import Earlier, carry_over, doubled_line, drop_doubled, left_over, unchanged_summary
-from sparkcider.job.summary import Summary
+from sparkcider.job.summary import Summary, explained_ratios, pca_facts, variance_csv, versions
 from sparkcider.models import hub_commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pyarrow as pa
 
     from pyspark.sql import SparkSession
 
@@ -271,12 +268,12 @@ def _stages(
         "embedded": todo.found["files"],
         "removed": removed,
         "images_per_second": round(rate, 1),
-        "pca": None if pca is None else _pca_facts(config, pca),
+        "pca": None if pca is None else pca_facts(config, pca),
         "findings": None if look is None else look.findings.facts,
         "seconds": progress.seconds,
         **profile,
         "scaled_decoding": None if advice is None else advice.as_dict(),
-        "versions": {**_versions(), **engine.versions()},
+        "versions": {**versions(), **engine.versions()},
         "config": {**asdict(config), "model": config.model_name},
     }
     return summary, look
@@ -299,9 +296,8 @@ def _embed(
             engine.embed(todo, partial, images.found["files"])
         rate = embedded / done.seconds()
         counts = engine.count(partial)
-        if images.keys is not None and counts.n_files > len(images.keys):
-            progress.line(doubled_line(drop_doubled(engine, partial), partial.child("features")))
-            counts = engine.count(partial)
+        if images.keys is not None:
+            counts = _each_once(engine, images.keys, counts, partial, progress)
         _check_counts(config, counts, partial)
         kept = f", {counts.n_files - embedded:,} kept" if embedded < counts.n_files else ""
         kept += f", {removed:,} removed (their files are not there)" if removed else ""
@@ -309,6 +305,23 @@ def _embed(
     if counts.n_unread:
         progress.line(f"{'unread':<9} {counts.n_unread:,} images could not be read; --resume reads them again")
     return Embedded(todo, counts, rate, removed)
+
+
+def _each_once(engine: Engine, keys: pa.Table, counts: Counts, partial: Partial, progress: Progress) -> Counts:
+    """The counts when each image has one row: what another writer has left twice is dropped.
+
+    Raises:
+        SparkciderError: An image has no row.
+    """
+    if counts.n_files > counts.n_paths:
+        progress.line(doubled_line(drop_doubled(engine, partial), partial.child("features")))
+        counts = engine.count(partial)
+    if counts.n_paths < len(keys):
+        raise SparkciderError(
+            f"{len(keys) - counts.n_paths:,} of {len(keys):,} images have no row in {partial.child('features')}, as if "
+            "another program had removed a part; the same job with --resume (resume=True) embeds them"
+        )
+    return counts
 
 
 def _check_counts(config: JobConfig, counts: Counts, partial: Partial) -> None:
@@ -334,25 +347,10 @@ def _reduce(config: JobConfig, engine: Engine, partial: Partial, progress: Progr
     asked = f"k {config.pca_k}" if config.pca_k is not None else f"variance {config.pca_variance or DEFAULT_VARIANCE}"
     with progress.stage("pca", asked) as done:
         pca = engine.reduce(partial)
-        ratios = _ratios(pca)
-        partial.write_text("explained_variance.csv", _variance_csv(ratios))
+        ratios = explained_ratios(pca)
+        partial.write_text("explained_variance.csv", variance_csv(ratios))
         done(f"{len(ratios):,} components hold {sum(ratios):.1%} of the variance")
     return pca
-
-
-def _pca_facts(config: JobConfig, pca: Pca) -> dict[str, Any]:
-    ratios = _ratios(pca)
-    return {
-        "k": len(ratios),
-        "explained_variance_ratio": ratios,
-        "standardize": config.standardize,
-        "center": config.center or config.standardize,
-    }
-
-
-def _ratios(pca: Pca) -> list[float]:
-    """The share of the variance per component."""
-    return [float(ratio) for ratio in pca.explained_variance_ratio_]
 
 
 def _write_text(config: JobConfig, engine: Engine, partial: Partial, progress: Progress) -> None:
@@ -372,24 +370,9 @@ def _found_text(found: dict[str, int]) -> str:
     return f"{found['files']:,} files, {found['bytes'] / 1e6:,.1f} MB, {found['labels']:,} labels"
 
 
-def _variance_csv(ratios: list[float]) -> str:
-    """One line per component: number from 1, ratio, cumulated ratio."""
-    lines = (f"{n},{ratio!r},{total!r}" for n, (ratio, total) in enumerate(zip(ratios, accumulate(ratios)), 1))
-    return "\n".join(("component,ratio,cumulative", *lines)) + "\n"
-
-
 def _check_apart(source: str, output: str) -> None:
     """ValueError where one is inside the other: results would be read as images, or images be replaced by results."""
     base = re.split(r"[*?\[{]", source, maxsplit=1)[0]
     inside_input = base == source and f"{output}/".startswith(f"{base.rstrip('/')}/")
     if inside_input or f"{base}/".startswith(f"{output}/"):
         raise ValueError(f"output {output} and input {source} are inside one another; keep them apart")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "sparkcider": sparkcider.__version__,
-        "python": platform.python_version(),
-        "pyarrow": pa.__version__,
-        "numpy": np.__version__,
-    }

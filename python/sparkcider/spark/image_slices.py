@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkcider.columns import is_base64_image, shortened
+from sparkcider.base64_images import is_base64_image, shortened
 from sparkcider.contents import Contents
 from sparkcider.storage.uri import literal_path, scheme_of
 

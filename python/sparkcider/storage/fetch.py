@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparkcider.columns import shortened
+from sparkcider.base64_images import shortened
 from sparkcider.error_kinds import NULL, UNREACHABLE
 from sparkcider.storage.faults import RETRIES, ReadError, tried_again
 from sparkcider.storage.https import HttpsConnections
