@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pyarrow as pa
-
     from pyspark.sql import SparkSession
 
     from sparkcider import FeatureExtractor
