@@ -18,4 +18,4 @@ def warn(text: str) -> None:
     level, frame = 2, sys._getframe(1)  # noqa: SLF001 - `warnings` counts such frames, too
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, stacklevel=level - 1)
+    warnings.warn(text, stacklevel=level)

@@ -235,7 +235,7 @@ def _is_spark(df: Any) -> bool:
 
 
 def _check_frame(df: Any) -> None:
-    """TypeError for what is no DataFrame of Spark or pandas."""
+    """TypeError for all but a DataFrame of Spark or pandas."""
     if not (_is_spark(df) or hasattr(df, "iloc")):
         hint = ""
         if hasattr(df, "to_pandas"):  # of Arrow, of Polars

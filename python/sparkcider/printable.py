@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line ends, marks that turn the direction of text, halves of characters, which have no UTF-8."""
+"""Control characters, line ends, marks that turn the direction of text, halves of characters (they have no UTF-8)."""
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from sparkcider import FeatureExtractor, Moments, Pca, PcaError
-from sparkcider.columns import feature_column, image_column, is_arrow, matrix
+from sparkcider.columns import feature_column, image_column, is_arrow, is_base64_image, matrix
 
 N, D = 7, 3
 
@@ -306,3 +307,47 @@ print(sorted({"pandas", "polars", "sklearn", "pyspark"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+# Images in base64
+
+
+def base64_of(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_base64_of_every_format_is_known(kind: str):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)).save(file, kind)
+    text = base64_of(file.getvalue())
+    assert is_base64_image(text)
+    assert is_base64_image(base64.encodebytes(file.getvalue()).decode())  # in lines
+    assert is_base64_image(f"data:image/{kind.lower()};base64,{text}")
+    assert not is_base64_image(f"{text[:-1]}.")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/9j/a.jpg", "/9j/4AAQ", "/9j/" + "a" * 40, "s3://b/a.jpg", "/data/a.jpg", "é" * 99]
+)
+def test_a_path_is_not_base64(text: str):
+    assert not is_base64_image(text)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [list, tuple, pd.Series, pa.array, lambda texts: pa.chunked_array([texts]), lambda texts: polars().Series(texts)],
+)
+def test_images_in_base64_are_told_to_be_decoded(column):
+    texts = [base64_of(IMAGES[0]), None]
+    with pytest.raises(TypeError, match=r"in base64: decode it first, base64\.b64decode\(\.\.\.\)") as caught:
+        FeatureExtractor("pixels").extract(column(texts))
+    assert len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize("column", [pa.array, lambda texts: polars().Series(texts)])
+def test_a_column_of_paths_is_told_to_be_read(column):
+    with pytest.raises(TypeError, match=r"^expected the bytes of image files, got .* of text: read the file first"):
+        FeatureExtractor("pixels").extract(column(["apple.jpg"]))

@@ -76,3 +76,12 @@ def test_kinds_come_only_when_they_are_asked_for(extractor: FeatureExtractor):
         assert set(kinds.to_pylist()) == {"not_an_image"}
     with pytest.raises(TypeError, match="positional"):
         extractor.extract(column, True)  # type: ignore[call-overload] # noqa: FBT003 - what is tested
+
+
+def test_a_chunk_of_a_png_is_called_by_its_name(extractor: FeatureExtractor):
+    png = bytearray((FIXTURES / "RGB.png").read_bytes())
+    png[png.index(b"IHDR") + 8] ^= 1  # the checksum no longer fits
+    _, [reason] = extractor.extract([bytes(png)])
+    assert re.fullmatch(
+        r"PNG: CRC error: expected 0x[0-9a-f]+ have 0x[0-9a-f]+ while decoding IHDR chunk\.", str(reason)
+    )

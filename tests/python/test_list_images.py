@@ -130,3 +130,11 @@ def test_listed_files_are_embedded_where_they_lie(spark: SparkSession, folder: P
     outcome = image_features("path", model="pixels", with_error=True).alias("f")
     rows = list_images(spark, str(folder), glob="?.*").select("path", outcome).orderBy("path").collect()
     assert [row.f.error[:14] for row in rows] == ["unknown format"] * 5
+
+
+def test_labels_are_composed_and_paths_stay(spark: SparkSession, tmp_path: Path):
+    (tmp_path / "Cafe\u0301").mkdir()
+    (tmp_path / "Cafe\u0301" / "1.jpg").write_bytes(b"x")
+    row = list_images(spark, str(tmp_path)).first()
+    assert row is not None
+    assert (row.label, row.path) == ("Caf\u00e9", f"file:{tmp_path}/Cafe\u0301/1.jpg")

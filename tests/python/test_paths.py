@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from object_store import ObjectStore, serving
+from pyspark.sql.functions import unbase64
 from spark_images import GOOD, N_ROWS, TINY_MODEL, encoded_images
 
 from sparkcider import FeatureExtractor, ImageDecodeError
+from sparkcider.cli import explain
+from sparkcider.columns import is_base64_image
 from sparkcider.feature import ImageFeaturizer
 from sparkcider.functions import image_features
+from sparkcider.samples import encode_jpeg
 from sparkcider.spark import image_slices, udf, worker
 
 if TYPE_CHECKING:
@@ -123,6 +129,47 @@ def test_a_string_that_is_no_path_fails_the_job(spark: SparkSession, path: str):
     message = rf"TypeError: expected an absolute path or a URI such as s3://bucket/key \(with .*\), got '{path}'"
     with pytest.raises(Exception, match=message):
         frame.select(image_features("path", model="pixels")).collect()
+
+
+def jpeg(side: int) -> bytes:
+    return encode_jpeg(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8))
+
+
+@pytest.mark.parametrize("side", [1, 8, 100])
+@pytest.mark.parametrize("head", ["", "data:image/jpeg;base64,"])
+def test_a_column_of_base64_fails_the_job_and_says_how_to_decode_it(spark: SparkSession, side: int, head: str):
+    rows = [(None,), (head + base64.b64encode(jpeg(side)).decode(),)]
+    frame = spark.createDataFrame(rows, "image string")
+    with pytest.raises(Exception, match=r"TypeError: expected a column of paths or of binary, got .*") as caught:
+        frame.select(image_features("image", model="pixels", input_size=2)).collect()
+    line = explain(caught.value)
+    assert "unbase64(...)" in line
+    assert len(line) <= 200
+    if not head:
+        decoded = frame.select(image_features(unbase64("image"), model="pixels", input_size=2).alias("f")).collect()
+        assert [row.f and len(row.f) for row in decoded] == [None, 12]
+
+
+def test_a_path_that_begins_as_base64_does_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also one whose whole text is the base64 of a JPEG: what exists is never refused."""
+    text = base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(80)).decode()
+    assert is_base64_image(text)
+    exists = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: exists(tmp_path if path == text else path))
+    [piece] = embed([pa.array(["/9j/x.jpg", "/9j/abc", text])])
+    assert piece.field("error").to_pylist() == ["not found"] * 3
+
+
+@pytest.mark.parametrize("text", ["/" + "a" * 5000, "/dev/" + "a" * 300, "/" + "a/" * 3000, "file:/" + "a" * 5000])
+def test_a_text_that_is_longer_than_a_path_is_no_file_that_is_missing(text: str):
+    with pytest.raises(TypeError, match=r"got a text of [\d,]+ characters, more than a path can have") as caught:
+        embed([pa.array([text])])
+    assert len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize("uri", ["s3://b/" + "a" * 5000, "https://a.example/" + "a" * 5000])
+def test_a_long_uri_is_not_a_path_that_is_too_long(uri: str):
+    assert image_slices._path(uri) == uri
 
 
 @pytest.mark.parametrize("in_flight", [0, 1025, 2.5, True, "8"])

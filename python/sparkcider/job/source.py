@@ -214,7 +214,8 @@ def image_columns(config: JobConfig, kinds: dict[tuple[str, ...], str], where: s
         ValueError: A column is missing.
         TypeError: The column of images is not binary.
     """
-    known = {".".join(parts): parts for parts in reversed(kinds)}  # a column named `a.b` goes before a field
+    # a column named `a.b` overrides a field b of a
+    known = {".".join(parts): parts for parts in sorted(kinds, key=len, reverse=True)}
     content, path = str(config.content_column), config.path_column or "path"
     if f"{content}.bytes" in known:
         if config.path_column is None and "path" not in known and f"{content}.path" in known:
@@ -222,7 +223,7 @@ def image_columns(config: JobConfig, kinds: dict[tuple[str, ...], str], where: s
         content = f"{content}.bytes"
     for option, column in (("content_column", content), ("path_column", path)):
         if column not in known:
-            columns = ", ".join(known[name][0] for name in reversed(known) if len(known[name]) == 1)
+            columns = ", ".join(parts[0] for parts in kinds if len(parts) == 1)
             raise ValueError(f"{option} {column} is not a column of {where or config.input}; it has {columns}")
     kind = kinds[known[content]]
     if kind != "binary":
@@ -295,6 +296,8 @@ def _kinds(schema: pa.Schema) -> dict[tuple[str, ...], str]:
 
 
 def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return "binary" if str(kind) in ("binary", "large_binary", "binary_view") else str(kind)
 
 

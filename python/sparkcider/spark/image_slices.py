@@ -35,7 +35,7 @@ SLICE_BYTES = 32 << 20
 
 
 LONGEST_NAME = 255
-"""Bytes of a file's name; a text up to this length is no path that is too long."""
+"""Bytes of a file's name: a longer text may be too long for a path."""
 
 
 class Lists(NamedTuple):
