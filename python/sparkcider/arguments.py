@@ -189,19 +189,22 @@ def _checked(function: Any, owner: str, parameters: list[inspect.Parameter]) -> 
 
     @functools.wraps(function)
     def checked(*args: Any, **given: Any) -> Any:
-        if by_name and len(args) > 1:  # the first is the object
-            raise TypeError(f"{owner} takes its arguments by name: {owner}({_named(known, args[1])})")
+        if by_name:
+            check_given(owner, known, args[1:])  # the first is the object
         check_names(owner, given, known)
         return function(*args, **given)
 
     return checked
 
 
-def _named(known: list[str], value: Any) -> str:
-    """A value with the name that it was probably meant for."""
-    if "k" in known and isinstance(value, Real):
-        return f"variance={value}" if _is_share(value) else f"k={value!r}"
-    return f"{known[0]}=..."
+def check_given(owner: str, known: list[str], args: tuple[Any, ...]) -> None:
+    """Raises TypeError for arguments without names; a number is that of the components, where there are any."""
+    if not args:
+        return
+    named = f"{known[0]}=..."
+    if "k" in known and isinstance(args[0], Real):
+        named = f"variance={args[0]}" if _is_share(args[0]) else f"k={args[0]!r}"
+    raise TypeError(f"{owner} takes its arguments by name: {owner}({named})")
 
 
 def check_whole(name: str, value: Any, *, share: str = "") -> None:

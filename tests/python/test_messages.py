@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from told import message
 
 import sparkcider
 from sparkcider import FeatureExtractor, Moments, Pca
-from sparkcider.cli import explain
 from sparkcider.feature import PCA, ImageFeaturizer
 from sparkcider.functions import image_features, pca_project
 from sparkcider.job import JobConfig, run
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 TINY = Path(__file__).parent.parent / "data" / "tiny_nchw.onnx"
 UNSCALED = Path(__file__).parent.parent / "data" / "tiny_nhwc.onnx"
 ROWS = np.array([[0.0, 1.0], [1.0, 3.0], [np.nan, 2.0]])
-
-
-def message(call: Callable[[], Any]) -> str:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller compares type and text
-        call()
-    return f"{type(caught.value).__name__}: {explain(caught.value)}"
 
 
 @pytest.mark.parametrize(

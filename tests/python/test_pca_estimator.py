@@ -86,7 +86,7 @@ def test_arguments_are_seen_and_set():
     assert repr(Pca()) == "Pca()"
     assert pca.set_params(k=4, whiten=False) is pca
     assert (pca.k, pca.whiten) == (4, False)
-    with pytest.raises(ValueError, match="^Pca has no parameter n_components: the number of components is k=3$"):
+    with pytest.raises(ValueError, match=r"^Pca has no parameter n_components: the number of components is k=3$"):
         pca.set_params(n_components=3)
 
 
