@@ -47,8 +47,8 @@ FITTED = "model must be a fitted sparkcider.Pca or sparkcider.feature.PCAModel"
         (
             lambda: FeatureExtractor("pixels", num_workers=4),
             (
-                "FeatureExtractor has no option num_workers: several cores are used by Spark, JobConfig(workers=...) or a "
-                "twin() in each thread; intra_threads is the threads inside one operator"
+                "FeatureExtractor has no option num_workers: several cores are used by Spark, JobConfig(workers=...) "
+                "or a twin() in each thread; intra_threads is the threads inside one operator"
             ),
         ),
         (
