@@ -137,7 +137,7 @@ def unknown(owner: str, name: str, value: Any, known: Iterable[str]) -> TypeErro
 
 
 def advice(owner: str, name: str, value: Any, known: Iterable[str]) -> str:
-    """What there is instead of an option, to stand behind its name."""
+    """What there is instead of an option: the end of a message that begins with its name."""
     spelled = {_plain(option): option for option in known}
     same = spelled.get(_plain(name))
     if same is not None:

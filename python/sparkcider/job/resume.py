@@ -204,7 +204,7 @@ def _changes(was: dict[str, Any], is_now: dict[str, Any]) -> list[str]:
     """What differs, in words; one model may have two names."""
     differing = {name for name in was.keys() | is_now.keys() if was.get(name) != is_now.get(name)} - {"model_name"}
     if "model" in differing and "none" in (was.get("onnxruntime"), is_now.get("onnxruntime")):
-        differing.discard("onnxruntime")  # `pixels` is no network
+        differing.discard("onnxruntime")  # `pixels` runs no network
     return [f"{name} was {_said(name, was)} and is {_said(name, is_now)}" for name in sorted(differing)]
 
 
