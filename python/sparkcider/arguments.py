@@ -14,6 +14,9 @@ from sparkcider.options import ExtractorOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_LONGEST = 60
+"""Letters of a text that a message repeats."""
+
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 Hint = Union[str, Callable[[Any], str]]  # what there is instead; or a function of the value that was given
 
@@ -253,13 +256,12 @@ def check_text(name: str, value: Any) -> None:
 
 def found(value: Any) -> str:
     """A value of a wrong type as a message names it: a number as it is, a short text with its type, else the type."""
-    text = repr(value)
     if value is None or isinstance(value, Real):
-        return text
+        return repr(value)
     kind = type(value)
     root = kind.__module__.split(".")[0]
     name = kind.__name__ if root == "builtins" else f"{root} {kind.__name__}"
-    return f"{text} ({name})" if isinstance(value, (str, bytes)) and len(text) <= 60 else name  # noqa: PLR2004
+    return f"{value!r} ({name})" if isinstance(value, (str, bytes)) and len(value) <= _LONGEST else name
 
 
 def _is_share(value: Any) -> bool:
