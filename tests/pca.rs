@@ -305,7 +305,8 @@ fn products_that_underflow_are_an_error() {
         let small = moments(&values, 2);
         for standardize in [false, true] {
             let error = Pca::fit(&small, Keep::Components(1), standardize, None).unwrap_err();
-            let message = "PCA: the values are so small that their products underflow: multiply all of them by one number";
+            let message =
+                "PCA: the values are so small that their products underflow: multiply all of them by one number";
             assert_eq!(error.to_string(), message);
         }
     }

@@ -14,6 +14,9 @@ from sparkcider.options import ExtractorOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_LONGEST = 60
+"""Letters of a text that a message repeats."""
+
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 Hint = Union[str, Callable[[Any], str]]  # what there is instead; or a function of the value that was given
 
@@ -137,7 +140,7 @@ def unknown(owner: str, name: str, value: Any, known: Iterable[str]) -> TypeErro
 
 
 def advice(owner: str, name: str, value: Any, known: Iterable[str]) -> str:
-    """What there is instead of an option, as it follows its name."""
+    """What there is instead of an option: the end of a message that begins with its name."""
     spelled = {_plain(option): option for option in known}
     same = spelled.get(_plain(name))
     if same is not None:
@@ -189,19 +192,22 @@ def _checked(function: Any, owner: str, parameters: list[inspect.Parameter]) -> 
 
     @functools.wraps(function)
     def checked(*args: Any, **given: Any) -> Any:
-        if by_name and len(args) > 1:  # the first is the object
-            raise TypeError(f"{owner} takes its arguments by name: {owner}({_named(known, args[1])})")
+        if by_name:
+            check_given(owner, known, args[1:])  # the first is the object
         check_names(owner, given, known)
         return function(*args, **given)
 
     return checked
 
 
-def _named(known: list[str], value: Any) -> str:
-    """A value with the name that it was probably meant for."""
-    if "k" in known and isinstance(value, Real):
-        return f"variance={value}" if _is_share(value) else f"k={value!r}"
-    return f"{known[0]}=..."
+def check_given(owner: str, known: list[str], args: tuple[Any, ...]) -> None:
+    """Raises TypeError for arguments without names; a number is that of the components, where there are any."""
+    if not args:
+        return
+    named = f"{known[0]}=..."
+    if "k" in known and isinstance(args[0], Real):
+        named = f"variance={args[0]}" if _is_share(args[0]) else f"k={args[0]!r}"
+    raise TypeError(f"{owner} takes its arguments by name: {owner}({named})")
 
 
 def check_whole(name: str, value: Any, *, share: str = "") -> None:
@@ -250,13 +256,12 @@ def check_text(name: str, value: Any) -> None:
 
 def found(value: Any) -> str:
     """A value of a wrong type as a message names it: a number as it is, a short text with its type, else the type."""
-    text = repr(value)
     if value is None or isinstance(value, Real):
-        return text
+        return repr(value)
     kind = type(value)
     root = kind.__module__.split(".")[0]
     name = kind.__name__ if root == "builtins" else f"{root} {kind.__name__}"
-    return f"{text} ({name})" if isinstance(value, (str, bytes)) and len(text) <= 60 else name  # noqa: PLR2004
+    return f"{value!r} ({name})" if isinstance(value, (str, bytes)) and len(value) <= _LONGEST else name
 
 
 def _is_share(value: Any) -> bool:

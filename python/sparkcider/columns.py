@@ -55,9 +55,7 @@ def image_column(images: Any) -> Any:
         ...
         TypeError: row 0: expected the bytes of an image file, got str: read the file first, Path(...).read_bytes()
     """
-    _refuse_spark(
-        images, "sparkcider.functions.image_features(column, model=...) or sparkcider.feature.ImageFeaturizer"
-    )
+    refuse_spark(images, "encoded images", "sparkcider.functions.image_features embeds a column of them")
     if _is_frame(images):
         images = _only_column(images)
     if _is_series(images):
@@ -91,7 +89,7 @@ def feature_column(features: Any) -> Any:
         >>> str(feature_column(np.zeros((2, 3), np.float32)).type)
         'fixed_size_list<item: float>[3]'
     """
-    _refuse_spark(features, "sparkcider.feature.PCA, and of a few rows what collect() gives")
+    refuse_spark(features, "features", "sparkcider.feature.PCA fits to a column of them")
     if _is_frame(features):
         numbers = _numbers(features)
         if numbers is not None:
@@ -119,10 +117,16 @@ def column_names(features: Any) -> list[Any] | None:
     return list(features.columns)
 
 
-def _refuse_spark(given: Any, instead: str) -> None:
-    """TypeError for a DataFrame or Column of Spark, which is elsewhere: some have Arrow's capsules, some columns."""
+def refuse_spark(given: Any, expected: str, instead: str) -> None:
+    """TypeError for a DataFrame or Column of Spark, some of which have Arrow's capsules.
+
+    Args:
+        given: What was given.
+        expected: What rows are expected to be.
+        instead: What takes those of Spark.
+    """
     if type(given).__module__.split(".")[0] == "pyspark":
-        raise TypeError(f"expected rows in this process, got {_type_name(given)} of Spark: use {instead}")
+        raise TypeError(f"expected {expected} in this process, got {_type_name(given)}: {instead}")
 
 
 def is_arrow(given: Any) -> bool:

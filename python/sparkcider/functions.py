@@ -96,7 +96,7 @@ def image_features(
     The model is opened once here, so that a bad model or option fails before any job, and once in each Python worker.
     Spark evaluates the function exactly once per row and action: write the features, or cache them, where several
     actions need them, such as a fit and the use of its model. It also keeps filters that follow it behind it, so filter
-    first.
+    first. Spark refuses it inside of an aggregate function: select the features first, then group.
 
     Args:
         col: Column of encoded images (JPEG, PNG, ...), as `spark.read.format("binaryFile")` gives in `content`; or of

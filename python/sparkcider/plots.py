@@ -118,7 +118,7 @@ def scatter(
 
     Raises:
         ImportError: There is no matplotlib.
-        TypeError: It is no such DataFrame, or the Spark column holds no components.
+        TypeError: It is not such a DataFrame, or the Spark column holds no components.
         ValueError: There is no such column, a row has fewer than 2 components, or no row has any.
     """
     _check_frame(df)
@@ -167,7 +167,7 @@ def image_grid(
 
     Raises:
         ImportError: There is no matplotlib.
-        TypeError: It is no such DataFrame.
+        TypeError: It is not such a DataFrame.
         ValueError: There is no such column, or no row.
     """
     _check_frame(df)
@@ -235,7 +235,7 @@ def _is_spark(df: Any) -> bool:
 
 
 def _check_frame(df: Any) -> None:
-    """TypeError for all but a DataFrame of Spark or pandas."""
+    """Raises TypeError if this is not a DataFrame of Spark or pandas."""
     if not (_is_spark(df) or hasattr(df, "iloc")):
         hint = ""
         if hasattr(df, "to_pandas"):  # of Arrow, of Polars

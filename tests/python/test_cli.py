@@ -207,9 +207,9 @@ def test_the_jobs_options_arrive():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pca-variance", "1.5"], "sparkcider: pca_variance must be in (0, 1], got 1.5"),
-        (["--pca-k", "2000"], "sparkcider: pca_k must be at most 1200, the number of features of pixels, got 2000"),
-        (["--format", "xml"], "sparkcider: formats must be among parquet, json, csv, got 'xml'"),
+        (["--pca-variance", "1.5"], "sparkcider: --pca-variance must be in (0, 1], got 1.5"),
+        (["--pca-k", "2000"], "sparkcider: --pca-k must be at most 1200, the number of features of pixels, got 2000"),
+        (["--format", "xml"], "sparkcider: --format must be among parquet, json, csv, got 'xml'"),
         (["--model", "/no/such.onnx"], "sparkcider: model file not found: /no/such.onnx"),
         (["--input-size", "big"], "argument --input-size: a side (224) or height x width (224x224), not 'big'"),
         (["--background", "256,0,0"], "argument --background: three levels from 0 to 255 as R,G,B, not '256,0,0'"),
@@ -224,17 +224,17 @@ def test_a_wrong_command_is_one_line_and_code_2(words: list[str], message: str, 
 
 
 @pytest.mark.usefixtures("no_spark")
-def test_a_model_that_is_no_onnx_is_code_1_and_shows_a_traceback_only_if_asked(
+def test_a_model_that_is_no_onnx_is_code_2_and_shows_a_traceback_only_if_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     model = tmp_path / "model.onnx"
     model.write_text("no network")
     words = [*MINIMUM, "--model", str(model), "--normalization", "tf"]
-    assert cli.main(words) == 1
+    assert cli.main(words) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # the engine, and the error
-    assert lines[1].startswith(f"sparkcider: model {model}: ")
-    assert cli.main([*words, "--verbose"]) == 1
+    assert lines[1].startswith(f"sparkcider: --model {model}: ")
+    assert cli.main([*words, "--verbose"]) == 2
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
@@ -334,7 +334,7 @@ def test_mostly_garbage_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "images" / "page.jpg").write_text("<html>not found</html>")
     words = ["run", "--input", f"{tmp_path}/images", "--output", f"{tmp_path}/out", "--model", "fruits-tiny"]
     assert cli.main([*words, "--engine", "embedded", "--max-error-rate", "0.1"]) == 3
-    assert "1 of 1 images failed (100.0%), more than max_error_rate 0.1 allows" in capsys.readouterr().err
+    assert "1 of 1 images failed (100.0%), more than --max-error-rate 0.1 allows" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
+from told import message
 
 import sparkcider
 from sparkcider import FeatureExtractor, Moments, Pca
-from sparkcider.cli import explain
-from sparkcider.feature import PCA, ImageFeaturizer
-from sparkcider.functions import image_features, pca_project
+from sparkcider.feature import PCA, ImageFeaturizer, StandardScaler
+from sparkcider.functions import image_features, nearest, neighbors, pca_project
 from sparkcider.job import JobConfig, run
+from sparkcider.plots import scatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +28,6 @@ if TYPE_CHECKING:
 TINY = Path(__file__).parent.parent / "data" / "tiny_nchw.onnx"
 UNSCALED = Path(__file__).parent.parent / "data" / "tiny_nhwc.onnx"
 ROWS = np.array([[0.0, 1.0], [1.0, 3.0], [np.nan, 2.0]])
-
-
-def message(call: Callable[[], Any]) -> str:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller compares type and text
-        call()
-    return f"{type(caught.value).__name__}: {explain(caught.value)}"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +144,113 @@ def test_columns_and_params_of_spark(frame: DataFrame):
         "(paths and URIs of files), got int",
         "a missing column": "PCA: there is no column f; there are n, path, features",
     }
+
+
+NOT_FITTED = "TypeError: model must be a fitted sparkcider.Pca or sparkcider.feature.PCAModel, got"
+IN_PROCESS = "TypeError: expected encoded images in this process, got pyspark"
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (
+            lambda frame: FeatureExtractor("pixels").extract(frame),
+            f"{IN_PROCESS} DataFrame: sparkcider.functions.image_features embeds a column of them",
+        ),
+        (
+            lambda frame: FeatureExtractor("pixels").extract(frame.path),
+            f"{IN_PROCESS} Column: sparkcider.functions.image_features embeds a column of them",
+        ),
+        (
+            lambda frame: Pca(k=1).fit(frame),
+            (
+                "TypeError: expected features in this process, got pyspark DataFrame: sparkcider.feature.PCA fits to a "
+                "column of them"
+            ),
+        ),
+        (
+            lambda frame: nearest(frame, frame.features),
+            (
+                "TypeError: expected queries in this process, got pyspark Column: pass [row.features for row in "
+                "df.collect()] of the few rows that are meant"
+            ),
+        ),
+        (
+            lambda frame: nearest(frame, frame.first().features),
+            "TypeError: row 0: expected a list of numbers, got float: one row is [row]",
+        ),
+        (lambda frame: nearest(frame, [[1.0, 2.0]], k="3"), "TypeError: k must be a whole number, got '3' (str)"),
+        (
+            lambda frame: neighbors(frame.withColumn("features", frame.path)),
+            "TypeError: neighbors: column features: expected array<float>, array<double> or vector, got string",
+        ),
+        (
+            lambda frame: neighbors(frame.toPandas()),
+            "TypeError: expected a DataFrame of Spark, got pandas DataFrame: sparkcider.findings takes tables",
+        ),
+        (
+            lambda _: pca_project("features", model="models/pca"),
+            (
+                f"{NOT_FITTED} 'models/pca' (str): load it by PCAModel.load(...), or by "
+                "Pca.from_bytes(Path(...).read_bytes())"
+            ),
+        ),
+        (lambda _: pca_project("features", model=PCA(k=1)), f"{NOT_FITTED} sparkcider PCA: what its fit gives"),
+        (
+            lambda _: pca_project("features", model=Pca(k=1)),
+            "NotFittedError: this Pca is not fitted yet: call fit first",
+        ),
+        (lambda _: PCA(input_col="x"), "TypeError: PCA has no option input_col; near: inputCol"),
+        (lambda _: PCA().setParams(input_col="x"), "TypeError: PCA has no option input_col; near: inputCol"),
+        (lambda _: PCA(n_components=5), "TypeError: PCA has no option n_components: the number of components is k=5"),
+        (lambda _: PCA(5), "TypeError: PCA takes its arguments by name: PCA(k=5)"),
+        (lambda _: PCA(0.9), "TypeError: PCA takes its arguments by name: PCA(variance=0.9)"),
+        (
+            lambda _: PCA(k=0.9),
+            (
+                'TypeError: Invalid param value given for param "k". k must be a whole number, got 0.9: a share of the '
+                "variance is variance=0.9"
+            ),
+        ),
+        (lambda _: StandardScaler(with_mean=True), "TypeError: StandardScaler has no option with_mean; near: withMean"),
+        (
+            lambda _: ImageFeaturizer("content"),
+            "TypeError: ImageFeaturizer takes its arguments by name: ImageFeaturizer(inputCol=...)",
+        ),
+        (
+            lambda _: ImageFeaturizer(batchSize=8),
+            (
+                "TypeError: ImageFeaturizer has no option batchSize: extract takes all images that it is given; how "
+                "many the network takes in a run is chosen for the processor"
+            ),
+        ),
+        (
+            lambda frame: scatter(frame, "n"),
+            "TypeError: scatter: column n: expected array<float>, array<double> or vector, got int",
+        ),
+    ],
+)
+def test_on_spark(call: Callable[[DataFrame], Any], expected: str, frame: DataFrame):
+    assert message(lambda: call(frame)) == expected
+
+
+@pytest.mark.parametrize("solver", ["covariance", "randomized"])
+def test_products_that_overflow_in_tasks(solver: str, spark: SparkSession):
+    rows = (np.random.default_rng(0).normal(size=(50, 3)) * 1e154).tolist()
+    frame = spark.createDataFrame([(row,) for row in rows], "x array<double>").repartition(4)
+    assert message(lambda: PCA(k=1, inputCol="x", outputCol="y", solver=solver).fit(frame)) == (
+        "PcaError: PCA: column x: the values are so large that their products overflow: divide all of them by one "
+        "number"
+    )
+
+
+def test_features_are_selected_before_they_are_aggregated(spark: SparkSession):
+    images = spark.createDataFrame([("Fig", b"x"), ("Fig", None)], "label string, content binary")
+    embedded = image_features("content", model="pixels", with_error=True).getField("error")
+    told = message(lambda: images.groupBy("label").agg(F.max(embedded)))
+    assert "should not appear in the arguments of an aggregate function" in told
+    first = images.select("label", embedded.alias("error"))
+    assert first.groupBy("label").agg(F.max("error").alias("error")).first().error.startswith("unknown format")
 
 
 def test_an_old_pyspark_is_named_with_the_one_that_is_needed():

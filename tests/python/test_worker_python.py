@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pyspark
 import pytest
@@ -17,7 +18,7 @@ from spark_images import encoded_images
 
 import sparkcider
 from sparkcider.feature import PCA, ImageFeaturizer
-from sparkcider.functions import image_features, pca_project
+from sparkcider.functions import image_features, nearest, neighbors, pca_project
 from sparkcider.spark import worker_python
 from sparkcider.spark.worker_python import check_worker_python
 
@@ -37,7 +38,7 @@ def other_python(tmp_path: Path) -> str:
 
 @pytest.fixture
 def wrong_workers(spark: SparkSession, other_python: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(worker_python, "_checked", set())
+    monkeypatch.setattr(worker_python, "_checked", WeakKeyDictionary())
     monkeypatch.setattr(spark.sparkContext, "pythonExec", other_python)
     return other_python
 
@@ -56,9 +57,31 @@ def test_workers_without_the_package_are_an_error_before_a_job(spark: SparkSessi
         lambda: ImageFeaturizer(inputCol="content", outputCol="y", model="pixels").transform(images),
         lambda: PCA(k=1, inputCol="x", outputCol="y").fit(points),
         lambda: pca_project("x", model=fitted()),
+        lambda: neighbors(points.selectExpr("'a' AS path", "x AS features")),
+        lambda: nearest(points.selectExpr("'a' AS path", "x AS features"), [[1.0, 2.0]]),
     ):
         with pytest.raises(RuntimeError, match=REMEDY.format(wrong_workers)):
             use()
+
+
+@pytest.mark.parametrize("missing", ["numpy", "pyarrow", "pandas"])
+def test_workers_without_what_the_work_imports(
+    missing: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules[{missing!r}] = None\n")
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}:$PYTHONPATH exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(worker_python, "_checked", WeakKeyDictionary())
+    monkeypatch.setattr(spark.sparkContext, "pythonExec", str(python))
+    points = spark.createDataFrame([("a", [1.0, 2.0])], "path string, features array<double>")
+    with pytest.raises(RuntimeError) as caught:
+        neighbors(points)
+    assert str(caught.value) == (
+        f"Spark's Python workers run {python}, which cannot import {missing} (ModuleNotFoundError: import of {missing} "
+        f"halted; None in sys.modules): install {missing} there, or before the session starts, set the environment "
+        f"variable PYSPARK_PYTHON to {sys.executable}"
+    )
 
 
 def fitted() -> sparkcider.Pca:
@@ -70,13 +93,13 @@ def fitted() -> sparkcider.Pca:
 
 
 def test_the_right_python_is_looked_at_once(spark: SparkSession, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker_python, "_checked", set())
+    monkeypatch.setattr(worker_python, "_checked", WeakKeyDictionary())
     started: list[Any] = []
     run = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: (started.append(args), run(*args, **options))[1])
     check_worker_python(spark)
     assert not started  # it is this one
-    monkeypatch.setattr(worker_python, "_checked", set())
+    monkeypatch.setattr(worker_python, "_checked", WeakKeyDictionary())
     link = Path(os.environ["SPARKCIDER_CACHE"]) / "python"
     link.parent.mkdir(parents=True)
     link.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -94,7 +117,7 @@ def test_workers_on_other_machines_are_not_known(master: str, other_python: str)
 
 
 def test_a_file_added_to_the_session_counts(spark: SparkSession, other_python: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker_python, "_checked", set())
+    monkeypatch.setattr(worker_python, "_checked", WeakKeyDictionary())
     monkeypatch.setattr(spark.sparkContext, "pythonExec", other_python)
     environment = worker_python._environment(spark)
     assert environment["PYTHONPATH"].endswith(os.environ["PYTHONPATH"])

@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         """A message in the options of this command: `pca_k` is `--pca-k` here.
 
         Names of one word are words of sentences, too: they are options where a verb follows, and they begin the message
-        or follow "and".
+        or come after "and".
         """
         for action in self._actions:
             if action.option_strings:

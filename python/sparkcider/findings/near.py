@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sparkcider import _native
 from sparkcider.arguments import check_whole
-from sparkcider.columns import feature_column
+from sparkcider.columns import feature_column, refuse_spark
 from sparkcider.findings.vectors import unit_vectors, with_features
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def query_vectors(queries: Any) -> NDArray[np.float32]:
         ValueError: A query has no features, or one of them is not finite.
         TypeError: Queries are not rows of features.
     """
+    refuse_spark(queries, "queries", "pass [row.features for row in df.collect()] of the few rows that are meant")
     column = _native._feature_column(feature_column(queries))  # noqa: SLF001 - a column of any library
     if column.null_count:
         raise ValueError(f"queries must have features; {column.null_count} of {len(column)} have none")

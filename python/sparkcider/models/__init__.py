@@ -295,7 +295,7 @@ def _by_name(name: str) -> Path:
 
 
 def _is_folder(path: Path) -> FileNotFoundError:
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.onnx"))
+    files = sorted(file.relative_to(path).as_posix() for at in ("*.onnx", "*/*.onnx") for file in path.glob(at))
     inside = f"it has {', '.join(files[:3])}" if files else "it has no .onnx file"
     return FileNotFoundError(f"model file not found: {path} is a folder, and model must name a file; {inside}")
 

@@ -26,7 +26,7 @@ class Pca(FittedAttributes):
     """Principal components of rows of features: scikit-learn's words, numbers and protocol.
 
     It works in a scikit-learn `Pipeline`, with `clone` and in a grid search; scikit-learn itself is not needed. The
-    constructor and `fit` check the arguments.
+    constructor checks names, `fit` checks values, as scikit-learn wants it.
 
     NumPy arrays, lists, data frames and pandas Series give NumPy arrays. Arrow columns, a Polars Series too, give
     pyarrow Arrays, or ChunkedArrays for streams and chunked columns.
@@ -48,8 +48,7 @@ class Pca(FittedAttributes):
             are an error.
 
     Raises:
-        TypeError: There is no such argument, or its value is of another type.
-        ValueError: A value is out of its range.
+        TypeError: There is no such argument, or one has no name.
 
     Example:
         >>> import numpy as np
@@ -82,7 +81,6 @@ class Pca(FittedAttributes):
         self.solver = solver
         self.max_k = max_k
         self.skip_invalid = skip_invalid
-        self._check_values()
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's pipelines hand the labels on
         """Fits to rows of features. k may be over the rank: variances past it are 0, components complete the others.
@@ -287,7 +285,7 @@ class Pca(FittedAttributes):
         if (self.k is None) == (self.variance is None):
             found = "neither" if self.k is None else "both"
             raise ValueError(f"k or variance must be given, one of the two, got {found}")
-        self._check_values()  # they may have been set since
+        self._check_values()
         return PcaSpec(self.k, self.variance, self.standardize, self.solver, self.max_k)
 
     def _check_values(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 
-from sparkcider.arguments import check_names, check_whole
+from sparkcider.arguments import check_given, check_names, check_whole
 from sparkcider.pca.rows import RowRules
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def set_params_like(init: Callable[Concatenate[Stage, P], None]) -> Callable[Con
 
     def setParams(self: Stage, /, *args: P.args, **given: P.kwargs) -> Stage:
         """Sets Params by name; None leaves one as it is."""
+        check_given("setParams", known, args)
         check_names(type(self).__name__, given, known)
-        signature.bind(self, *args, **given)  # a TypeError for what the constructor would not take
         return self._set_given(given)
 
     signature = inspect.signature(init).replace(return_annotation="Self")
