@@ -326,7 +326,7 @@ def _not_text(images: Any) -> Any:
     """TypeError if an array of pyarrow's or a Series of Polars' holds text; what is a stream is not read here."""
     if _is_a(images, "polars", "Series"):
         texts = images.dtype == sys.modules["polars"].String
-        valid = images.drop_nulls() if texts else []
+        valid = images.drop_nulls().head(1).to_list() if texts else []
     else:
         kind = getattr(images, "type", None)
         texts = str(kind) in ("string", "large_string", "string_view")
