@@ -91,13 +91,14 @@ fn names(graph: &Graph, metadata: &Metadata, layer: Option<&Layers>) -> Result<V
     let (option, origin, names) = match layer {
         Some(Layers::One(name)) => ("layer", Origin::User, vec![name.clone()]),
         Some(Layers::Several(names)) => ("layer", Origin::User, names.clone()),
-        None => match metadata.or_said("output_name", None, |text| Ok(text.to_owned()))? {
-            Some(Said { value, origin }) => ("output_name", origin, vec![value]),
-            None => {
+        None => {
+            let Some(Said { value, origin }) = metadata.or_said("output_name", None, |text| Ok(text.to_owned()))?
+            else {
                 let usual = usual_output(graph).ok_or_else(|| no_usual_output(graph, metadata.model()))?;
                 return Ok(vec![usual.to_owned()]);
-            }
-        },
+            };
+            ("output_name", origin, vec![value])
+        }
     };
     let outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
     let refuse = |expected: &str, found: String| Err(metadata.refuse(origin, option, expected.to_owned(), found));

@@ -74,14 +74,12 @@ pub fn layers(model: &Path, runtime: &Runtime, size: Option<(u32, u32)>, layout:
 
 /// The input that the usual output is computed of.
 fn image_of<'a>(graph: &'a Graph, model: &str) -> Result<&'a str> {
-    let part = match graph.inputs.as_slice() {
-        [input] => return Ok(&input.name),
-        _ => {
-            // this listing is how the user finds a name
-            let first = graph.outputs.first().map_or("", |output| output.name.as_str());
-            cut(graph, model, &[usual_output(graph).unwrap_or(first).to_owned()])?
-        }
-    };
+    if let [input] = graph.inputs.as_slice() {
+        return Ok(&input.name);
+    }
+    // this listing is how the user finds a name
+    let first = graph.outputs.first().map_or("", |output| output.name.as_str());
+    let part = cut(graph, model, &[usual_output(graph).unwrap_or(first).to_owned()])?;
     Ok(part.inputs(graph).first().map_or("", |input| input.name.as_str()))
 }
 

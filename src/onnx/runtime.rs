@@ -66,6 +66,7 @@ impl Runtime {
     }
 
     /// A session that takes no core from others: sequential, no spinning threads. The error is one line.
+    #[allow(clippy::result_large_err)] // ort's errors give the builder back
     pub(crate) fn session(
         &self,
         intra_threads: usize,

@@ -301,7 +301,9 @@ fn normalize(column: &mut [f64]) {
     let largest = column.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     // the squares stay in the range of f64; a power of two takes no digits
     let power = reciprocal(f64::from_bits(largest.to_bits() & f64::INFINITY.to_bits()));
-    column.iter_mut().for_each(|value| *value *= power);
+    for value in &mut *column {
+        *value *= power;
+    }
     let length = column.iter().map(|value| value * value).sum::<f64>().sqrt();
     for value in column {
         *value *= reciprocal(length);

@@ -69,6 +69,7 @@ fn raw_profile(text: &str) -> Option<Vec<u8>> {
     digits.chunks(2).map(byte).collect()
 }
 
+#[allow(clippy::needless_pass_by_value)] // `map_err` hands it over
 fn fault(error: DecodingError) -> Error {
     let kind = match &error {
         DecodingError::IoError(error) => kind_of_io(error),
