@@ -1,4 +1,7 @@
-"""The whole job on both engines: what it writes, what it refuses, and that an older result is never lost."""
+"""The whole job on both engines: what it writes, what it refuses, and that an older result is never lost.
+
+Over 400 lines, as all tests share the samples and the jobs of both engines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Nothing is lost and nothing is embedded twice: unfinished work, `resume`, one writer at a time."""
+"""Nothing is lost and nothing is embedded twice: unfinished work, `resume`, one writer at a time.
+
+Over 400 lines, as all tests share the small images and the clean run.
+"""
 
 from __future__ import annotations
 
