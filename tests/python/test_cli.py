@@ -37,7 +37,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_arguments: Any, **_options: Any) -> None:
         raise AssertionError("Spark was started")
 
-    monkeypatch.setattr("sparkcider.job.cluster.start_session", start)
+    monkeypatch.setattr("sparkcider.job.session.start_session", start)
 
 
 def test_every_option_of_run_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]):
@@ -69,7 +69,7 @@ def test_the_exit_codes_of_the_help_are_those_of_the_docs(capsys: pytest.Capture
     page = (REPOSITORY / "docs" / "job.md").read_text(encoding="utf-8")
     told = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page.partition("## Exit codes")[2], re.MULTILINE))
     assert shown == {code: text.replace("`", "") for code, text in told.items()}
-    assert set(shown) == {"0", "1", "2", "3", "130"}
+    assert set(shown) == {"0", "1", "2", "3", "129", "130", "143"}
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_missing_input_is_one_line_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     engine: str,
 ):
-    monkeypatch.setattr("sparkcider.job.cluster.start_session", lambda *_arguments, **_options: spark)
+    monkeypatch.setattr("sparkcider.job.session.start_session", lambda *_arguments, **_options: spark)
     monkeypatch.setattr(spark, "stop", lambda: None)
     words = ["run", "--input", f"{tmp_path}/nowhere", "--output", f"{tmp_path}/out", "--model", "pixels"]
     assert cli.main([*words, "--engine", engine]) == 2

@@ -27,9 +27,9 @@ EXIT_CODES = """exit codes:
   0    done
   1    something failed
   2    the command is wrong: an option, a path, a model's file
-  3    more images failed than --max-error-rate, or could not be read than --max-unread-rate allows
-  129  stopped by SIGHUP: the terminal was closed
-  130  stopped by SIGINT: Ctrl-C
+  3    more images failed than --max-error-rate allows, or could not be read than --max-unread-rate allows
+  129  stopped by SIGHUP
+  130  stopped by Ctrl-C
   143  stopped by SIGTERM"""
 
 

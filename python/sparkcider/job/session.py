@@ -92,8 +92,10 @@ def start_session(
     if starts and re.match(r"local($|\[)", options.get("spark.master", "local")) and not _has_administrator():
         options.setdefault("spark.driver.defaultJavaOptions", SHORT_LIVED)  # a user's extraJavaOptions come after these
     spark = _quiet_session(options) if starts and not verbose else _session(options)
-    if handler is not signal.default_int_handler and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)  # PySpark replaced it by one that asks the JVM, which may have gone
+    custom = handler not in (None, signal.default_int_handler)
+    if custom and threading.current_thread() is threading.main_thread():
+        # PySpark has put its own there, which calls the JVM in the middle of another call
+        signal.signal(signal.SIGINT, handler)
     if "PYSPARK_PYTHON" not in os.environ and is_classic(spark) and str(spark.sparkContext.master).startswith("local"):
         # Spark would take the first python3 of the PATH, which is not the one of a virtualenv that is not activated.
         spark.sparkContext.pythonExec = sys.executable
