@@ -1,6 +1,7 @@
 """How the work of a job on Spark is cut: files into tasks, tasks into waves of a few minutes. A wave is one write.
 
-A driver that dies loses the wave that it was writing, and no other.
+A driver that dies loses the tasks that were running, and at most the wave that it was writing: not every committer keeps
+the files of its finished tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ TASKS_PER_CORE, FEWEST_FILES = 4, 64
 """Tasks for each core, so that the last ones end together; of fewer files a task would cost more than its images."""
 
 WAVE_SECONDS = 300.0
-"""Of a wave: the work that a dying driver loses. The tail of a wave, when cores wait, is a few seconds."""
+"""Of a wave: the most work that a dying driver loses. The tail of a wave, when cores wait, is a few seconds."""
 
 FIRST_WAVE = 32
 """Tasks of the first wave where the number of cores is not known."""
