@@ -1,7 +1,7 @@
 """How the work of a job on Spark is cut: files into tasks, tasks into waves of a few minutes. A wave is one write.
 
-A driver that dies loses the tasks that were running, and at most the wave that it was writing: not every committer keeps
-the files of its finished tasks.
+A driver that dies loses the tasks that were running, and at most the wave that it was writing: not every committer
+keeps the files of its finished tasks.
 """
 
 from __future__ import annotations
