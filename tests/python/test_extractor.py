@@ -131,8 +131,10 @@ def test_a_stream_gives_chunks() -> None:
 
 @pytest.mark.parametrize("column", [pa.array(["text"]), pa.array([1]), pa.array([None])], ids=["utf8", "int", "null"])
 def test_a_column_of_another_type_is_a_type_error(column: pa.Array) -> None:
-    found = "Utf8, text: read the files first, .*|Int64|Null"
-    with pytest.raises(TypeError, match=rf"^expected a column of binary \(encoded images\), got ({found})$"):
+    text = r"the bytes of image files, got pyarrow StringArray of text: read the file first, Path\(...\).read_bytes\(\)"
+    with pytest.raises(
+        TypeError, match=rf"^expected ({text}|a column of binary \(encoded images\), got (Int64|Null)$)"
+    ):
         FeatureExtractor("pixels").extract(column)
 
 

@@ -333,11 +333,12 @@ def test_of_two_rows_of_an_image_the_one_that_holds_today_is_kept():
     found = resume.compare(done, files)
     assert (found.unchanged, found.doubled, found.todo["path"].to_pylist()) == (False, 3, ["d"])
     kept = [("a", "x", 1, 7, None), ("b", "y", 2, 7, None), ("c", "x", 3, 7, None)]
-    assert list(zip(*found.kept.to_pydict().values())) == kept
+    assert found.kept["now"].to_pylist() == ["a", "b", "c"]
+    assert list(zip(*found.kept.select(resume.DONE.names).to_pydict().values())) == kept
     chosen = resume.Chosen(found.kept)
     groups = [chosen.of(done.slice(start, 3)) for start in (0, 3, 6)]  # a row's twin may be in another group
     assert list(zip(*pa.concat_tables(groups).to_pydict().values())) == kept
-    once = resume.compare(found.kept, files)
+    once = resume.compare(found.kept.select(resume.DONE.names), files)
     assert (once.unchanged, once.doubled) == (True, 0)
 
 
@@ -357,7 +358,7 @@ def test_rows_that_come_twice_while_images_are_embedded_are_dropped(
 
     def embedded(config: JobConfig, engine: Any, *args: Any) -> Any:
         work = engine.embed
-        engine.embed = lambda todo, partial: (work(todo, partial), twice(partial))
+        engine.embed = lambda todo, partial, total: (work(todo, partial, total), twice(partial))
         return embed(config, engine, *args)
 
     monkeypatch.setattr(stages, "_embed", embedded)
@@ -393,8 +394,8 @@ def test_a_late_part_that_comes_while_images_are_embedded_is_not_counted(
         run(config(images), fail_at("pca "))
     out, features = images.parent / "out", images.parent / "out.partial" / "features"
 
-    def and_then_late(*args: Any) -> pa.Table:
-        todo = carry_over(*args)
+    def and_then_late(*args: Any, **options: Any) -> Any:
+        todo = carry_over(*args, **options)
         part = min(features.glob("*.parquet"))
         shutil.copy(part, part.with_name("part-00077-late.parquet"))
         return todo

@@ -74,7 +74,7 @@ def test_what_cannot_be_written_fails_before_any_work(told: Callable[[str], Told
     assert found["code_again"] == found["code_of_no_schema"] == 2
     assert not found["is_there_again"]
     assert f"table {name} exists already: use mode 'overwrite', or choose another name" in found["stderr"]
-    assert "to_table pond.fruits: there is no schema pond: create it, or correct the name" in found["stderr"]
+    assert "--to-table pond.fruits: there is no schema pond: create it, or correct the name" in found["stderr"]
 
 
 @pytest.mark.timeout(600)
