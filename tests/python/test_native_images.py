@@ -63,7 +63,7 @@ def test_header_pixels_of_a_stream_come_in_its_chunks() -> None:
 
 def test_header_pixels_of_another_type_are_a_type_error() -> None:
     with pytest.raises(
-        TypeError, match="^expected the bytes of image files, got pyarrow StringArray of text: read the"
+        TypeError, match=r"^expected the bytes of image files, got pyarrow StringArray of text: read the"
     ):
         _native._header_pixels(pa.array(["text"]))
 

@@ -46,6 +46,9 @@ class Stop:
             self._keep_terminal()
             # now, as spark-submit's JVM, which passes this on to the terminal, ends at the same time
             print(f"\nsparkcider: stopped by {signal.Signals(number).name}", file=sys.stderr)
+            session = sys.modules.get("sparkcider.job.session")
+            if session is not None:  # spark-submit's JVM writes to the terminal itself
+                session.silence()
         raise KeyboardInterrupt
 
     def _keep_terminal(self) -> None:

@@ -261,7 +261,8 @@ class SparkEngine:
 
     def _features(self, folder: str, known: set[str] | None) -> DataFrame:
         # a schema that is given costs no job of its own
-        reader = self._session.read.schema(embedding.ROWS)
+        # parts alone: the other engine may have left one that it had not closed
+        reader = self._session.read.schema(embedding.ROWS).option("pathGlobFilter", "*.parquet")
         where = self._where(folder, known)
         return reader.parquet(*where) if where else self._session.createDataFrame([], embedding.ROWS)
 

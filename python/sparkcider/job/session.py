@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyspark.util
 from pyspark import SparkConf, SparkContext
@@ -38,6 +38,9 @@ FAULTS = re.compile(rb'^(?:\S+ ){0,3}(?:ERROR|FATAL) |^Exception in |"level":\s*
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """The JVM of a local job lives for minutes and shares its cores with the Python workers, who do the work. Its
 optimising compiler takes 14 seconds of a core, which 10,000 images do not earn back (docs/benchmarks.md)."""
+
+SECONDS_TO_SILENCE = 0.5
+"""For a JVM that may be ending, too."""
 
 READ_BYTES, READS_HELD = 1 << 16, 64
 """The last 4 MiB of a start are kept: a start at level INFO prints some 10 kB."""
@@ -100,6 +103,24 @@ def start_session(
         # Spark would take the first python3 of the PATH, which is not the one of a virtualenv that is not activated.
         spark.sparkContext.pythonExec = sys.executable
     return spark
+
+
+def silence() -> None:
+    """Ends what Spark prints of work that is broken off, where there is a session; a signal handler may call this.
+
+    The thread that a handler interrupts may be in the middle of a call to the JVM, so the call is made by another one.
+    """
+    context: Any = SparkContext._active_spark_context  # noqa: SLF001 - `getOrCreate` would start one
+    if context is None:
+        return
+
+    def set_level() -> None:
+        with suppress(Exception):  # the signal may have ended the JVM, too
+            context.setLogLevel("OFF")
+
+    thread = threading.Thread(target=set_level, name="sparkcider silence", daemon=True)
+    thread.start()
+    thread.join(timeout=SECONDS_TO_SILENCE)
 
 
 class HeldOutput:
