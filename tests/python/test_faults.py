@@ -315,7 +315,7 @@ def test_objects_that_are_gone_or_forbidden_are_rows_with_a_kind(
         expected = {**faults, **dict.fromkeys(broken, "truncated")}
         assert kinds == expected
         assert before.features.isna().equals(before.error_kind.notna())
-        assert "1 x forbidden: " in done.stderr
+        assert "1 x forbidden, such as " in done.stderr
         store.always.clear()
         again = embedded_from(store, tmp_path / "out", engine, connector, "--resume")
         assert again.returncode == 0, again.stderr[-4000:]
