@@ -24,7 +24,8 @@ PAGE = b"<!DOCTYPE html>\n<html><body>Sign in</body></html>"
 PATH = "row 0: expected the bytes of an image file, got str: read the file first, Path(...).read_bytes()"
 COLUMN = "expected a column of binary (encoded images), got"
 A_MODEL = "model must be the name, path or URI of an ONNX file, or 'pixels'; got"
-TEXT = "text: read the files first, Path(...).read_bytes()"
+TEXT = "of text: read the file first, Path(...).read_bytes()"
+TEXTS = "expected the bytes of image files, got pyarrow"
 TABLE = pa.table({"path": ["a", "b"], "features": [[1.0, 0.0], [0.0, 1.0]]})
 
 
@@ -78,8 +79,8 @@ def test_a_model_that_is_empty_or_a_folder(here: Path):
     [
         (["a.jpg"], PATH),
         (pd.Series(["a.jpg"], dtype=object), PATH),
-        (pd.Series(["a.jpg"], dtype="string[pyarrow]"), f"{COLUMN} LargeUtf8, {TEXT}"),
-        (pa.array(["a.jpg"]), f"{COLUMN} Utf8, {TEXT}"),
+        (pd.Series(["a.jpg"], dtype="string[pyarrow]"), f"{TEXTS} ChunkedArray {TEXT}"),
+        (pa.array(["a.jpg"]), f"{TEXTS} StringArray {TEXT}"),
         (pa.array([1]), f"{COLUMN} Int64"),
         (
             [np.zeros((8, 8, 3), np.uint8)],
