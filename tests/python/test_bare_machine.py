@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(params=["bookworm", "trixie"])
 def bare_root(request, tmp_path: Path) -> Path:
-    """A Debian of its own, made once and copied for each test, with a fresh clone in /root/sparkcider."""
+    """A Debian of its own, made once and copied for each test, with a fresh clone in /srv/sparkcider."""
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and debootstrap")
     kept = KEPT / f"bare-{request.param}"
@@ -40,7 +40,7 @@ def bare_root(request, tmp_path: Path) -> Path:
     run("cp", "-a", kept, root)
     for file in ("etc/resolv.conf", "etc/hosts", CERTIFICATES):  # with what this machine's network needs
         shutil.copy(f"/{file}", root / file)
-    run("git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", root / "root/sparkcider")
+    run("git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", root / "srv/sparkcider")
     return root
 
 
@@ -59,7 +59,7 @@ def make(root: Path, target: str, **environment: str) -> subprocess.CompletedPro
     if "PIP_CERT" in os.environ:
         environment["PIP_CERT"] = f"/{CERTIFICATES}"
     settings = [f"{name}={value}" for name, value in environment.items()]
-    command = ["chroot", root, "env", "-i", "-C", "/root/sparkcider", *settings, "make", target]
+    command = ["chroot", root, "env", "-i", "-C", "/srv/sparkcider", *settings, "make", target]
     return subprocess.run(
         ["unshare", "--mount", "--fork", "sh", "-c", f'{mounts} && exec "$@"', "sh", *map(str, command)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -77,7 +77,7 @@ def test_the_first_command_works_on_a_bare_machine(bare_root: Path) -> None:
     done = make(bare_root, "demo")
     print(done.stdout, done.stderr, f"make demo: {time.monotonic() - begin:.0f} s", sep="\n")
     assert done.returncode == 0
-    assert (bare_root / "root/sparkcider/sparkcider-demo/result/report.html").is_file()
+    assert (bare_root / "srv/sparkcider/sparkcider-demo/result/report.html").is_file()
     for program in ("java", "chromium", "cmake"):
         assert shutil.which(program, path=str(bare_root / "usr/bin")) is None
     assert "installing" not in make(bare_root, "demo").stderr
